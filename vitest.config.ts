@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ["source", "node", "import", "module", "default"] } },
+  resolve: { conditions: ["source", "node", "import", "module", "default"] },
+  test: {
+    include: ["test/**/*.test.ts"],
+    pool: "forks",
+    // Two workers: the suites share one Postgres server and are sized for two cores.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
