@@ -1,0 +1,149 @@
+/**
+ * The one error of the domain. Services and pure code throw it; one table (`server/errors.ts`) turns it into a gRPC
+ * status with `google.rpc.ErrorInfo` and further details. Every dynamic word of a message is in `metadata` too.
+ */
+export class DomainError extends Error {
+  override name = "DomainError";
+  readonly reason: Reason;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly details: ErrorDetails;
+
+  constructor(reason: Reason, message: string, metadata: Record<string, string> = {}, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.reason = reason;
+    this.metadata = metadata;
+    this.details = details;
+  }
+
+  /** The code of the error's reason, in the words of gRPC. */
+  get code(): ErrorCode {
+    return REASONS[this.reason].code;
+  }
+}
+
+/** Every reason there is, with its code and what it means to a caller. */
+export const REASONS = {
+  INVALID_FIELDS: { code: "invalid_argument", meaning: "Fields of the request are invalid; BadRequest names each." },
+  PAGE_TOKEN_INVALID: { code: "invalid_argument", meaning: "The page token is not one of this query, or too old." },
+  REQUEST_ID_REUSED: { code: "invalid_argument", meaning: "The request id was used with another request." },
+  REVISION_INVALID: { code: "invalid_argument", meaning: "The revision or resume token is not one of this database." },
+  CREDENTIALS_MISSING: { code: "unauthenticated", meaning: "The call has no credentials." },
+  CREDENTIALS_INVALID: { code: "unauthenticated", meaning: "The credentials are unknown, expired or revoked." },
+  PERMISSION_DENIED: { code: "permission_denied", meaning: "The caller lacks the permission on the resource." },
+  TENANT_NOT_ACTIVE: { code: "permission_denied", meaning: "The caller belongs to a tenant that is not ACTIVE." },
+  RESOURCE_NOT_FOUND: { code: "not_found", meaning: "There is no such resource." },
+  RESOURCE_EXISTS: { code: "already_exists", meaning: "A resource of this name exists." },
+  ILLEGAL_TRANSITION: { code: "failed_precondition", meaning: "The tenant's state does not allow the verb." },
+  TENANT_DELETED: { code: "failed_precondition", meaning: "The tenant is deleted; undelete it first." },
+  HAS_DEPENDENTS: { code: "failed_precondition", meaning: "Other resources still use this one." },
+  ETAG_MISMATCH: { code: "aborted", meaning: "The resource was written since you read it: read, redo, retry." },
+  REQUEST_IN_PROGRESS: { code: "aborted", meaning: "The same request is being carried out: retry later." },
+  WRITE_CONFLICT: { code: "aborted", meaning: "The write met another one: retry." },
+  REVISION_COMPACTED: { code: "out_of_range", meaning: "The resume token is older than the kept changes: resync." },
+  WATCHER_TOO_SLOW: { code: "resource_exhausted", meaning: "The stream was read too slowly: resume with its token." },
+  OVERLOADED: { code: "resource_exhausted", meaning: "Too many of these at once: retry later." },
+  SHUTTING_DOWN: { code: "unavailable", meaning: "This server is shutting down: retry, another one will answer." },
+  DATABASE_UNAVAILABLE: { code: "unavailable", meaning: "The database can't be reached now: retry." },
+  DEADLINE_EXCEEDED: { code: "deadline_exceeded", meaning: "The call took longer than its deadline." },
+  CANCELLED: { code: "cancelled", meaning: "The caller cancelled the call." },
+  INTERNAL: { code: "internal", meaning: "A fault of the server; its log has it under the request id." },
+} as const satisfies Record<string, { code: ErrorCode; meaning: string }>;
+
+/** The machine-readable reason of an error: UPPER_SNAKE_CASE, part of the API. */
+export type Reason = keyof typeof REASONS;
+
+/** gRPC's codes, in Connect's spelling. */
+export type ErrorCode =
+  | "invalid_argument"
+  | "unauthenticated"
+  | "permission_denied"
+  | "not_found"
+  | "already_exists"
+  | "failed_precondition"
+  | "aborted"
+  | "out_of_range"
+  | "resource_exhausted"
+  | "unavailable"
+  | "deadline_exceeded"
+  | "cancelled"
+  | "internal";
+
+/** One bad field of a request; `field` is its proto path in snake_case, such as "tenant.display_name". */
+export interface FieldViolation {
+  readonly field: string;
+  readonly description: string;
+}
+
+/** One unmet condition, as in google.rpc.PreconditionFailure. */
+export interface PreconditionViolation {
+  readonly type: string;
+  readonly subject: string;
+  readonly description: string;
+}
+
+/** What an error carries beside its reason. */
+export interface ErrorDetails {
+  readonly violations?: readonly FieldViolation[];
+  readonly preconditions?: readonly PreconditionViolation[];
+  readonly resource?: { readonly type: string; readonly name: string };
+  readonly retryAfterMs?: number;
+  readonly cause?: unknown;
+}
+
+/** Collects every bad field of a request, so that a caller is told all of them at once. */
+export class Problems {
+  readonly violations: FieldViolation[] = [];
+
+  add(field: string, description: string): void {
+    this.violations.push({ field, description });
+  }
+
+  /** Throws INVALID_FIELDS when any field is bad. */
+  throwIfAny(): void {
+    if (this.violations.length > 0) throw invalidFields(this.violations);
+  }
+}
+
+/** Says that fields of the request are invalid. */
+export function invalidFields(violations: readonly FieldViolation[], reason: Reason = "INVALID_FIELDS"): DomainError {
+  const fields = violations.map((violation) => violation.field).join(", ");
+  const [first] = violations;
+  const message = violations.length === 1 && first ? `${first.field}: ${first.description}` : `invalid fields: ${fields}`;
+  return new DomainError(reason, message, { fields }, { violations });
+}
+
+/** Says that one field of the request is invalid. */
+export function invalidField(field: string, description: string, reason: Reason = "INVALID_FIELDS"): DomainError {
+  return invalidFields([{ field, description }], reason);
+}
+
+/** Says that there is no such resource. */
+export function notFound(type: string, name: string): DomainError {
+  return new DomainError("RESOURCE_NOT_FOUND", `${name} does not exist`, { resource: name }, { resource: { type, name } });
+}
+
+/** Says that the name is taken. */
+export function alreadyExists(type: string, name: string): DomainError {
+  return new DomainError("RESOURCE_EXISTS", `${name} exists already`, { resource: name }, { resource: { type, name } });
+}
+
+/** Says that the caller lacks a permission; the same whether the resource exists or not. */
+export function permissionDenied(permission: string, resource: string): DomainError {
+  return new DomainError("PERMISSION_DENIED", `permission ${permission} is needed on ${resource}`, { permission, resource });
+}
+
+/** Says that a tenant's state does not allow a verb, and which verbs it does allow. */
+export function illegalTransition(name: string, state: string, verb: string, allowed: readonly string[]): DomainError {
+  const list = allowed.join(", ") || "none";
+  return new DomainError(
+    "ILLEGAL_TRANSITION",
+    `${name} is ${state}: ${verb} is not allowed; allowed: ${list}`,
+    { tenant: name, state, verb, allowed: list },
+    { preconditions: [{ type: "TENANT_STATE", subject: name, description: `${state} allows ${list}` }] },
+  );
+}
+
+/** Says that the resource has changed since the caller read it. */
+export function etagMismatch(name: string): DomainError {
+  return new DomainError("ETAG_MISMATCH", `${name} was changed since you read it`, { resource: name });
+}
