@@ -1,0 +1,52 @@
+import { invalidField } from "../errors.ts";
+
+/** A field that a list may be ordered by. */
+export interface OrderField {
+  readonly column: string;
+  readonly cast: "text" | "timestamptz" | "bigint";
+}
+
+/** An order that is total: its last term is unique. */
+export type Order = readonly { readonly path: string; readonly field: OrderField; readonly descending: boolean }[];
+
+/** Parses "create_time desc, name"; completes it with the unique field. Throws INVALID_FIELDS on "order_by". */
+export function parseOrderBy(text: string, fields: Readonly<Record<string, OrderField>>, unique: string): Order {
+  const terms = text.split(",").filter((term) => term.trim() !== "");
+  if (terms.length > MAX_TERMS) throw invalidField("order_by", `must have at most ${MAX_TERMS} fields`);
+  const order = terms.map((term) => {
+    const [path = "", direction = "asc", ...rest] = term.trim().split(/\s+/);
+    const field = Object.hasOwn(fields, path) ? fields[path] : undefined;
+    if (!field) throw invalidField("order_by", `unknown field "${path}"; known are ${Object.keys(fields).join(", ")}`);
+    if (rest.length > 0 || (direction !== "asc" && direction !== "desc")) {
+      throw invalidField("order_by", `"${term.trim()}" is not a field with "asc" or "desc"`);
+    }
+    return { path, field, descending: direction === "desc" };
+  });
+  const end = order.findIndex((term) => term.path === unique);
+  if (end >= 0) return order.slice(0, end + 1);
+  const field = fields[unique];
+  return field ? [...order, { path: unique, field, descending: order.at(-1)?.descending ?? false }] : order;
+}
+
+/** More than any table shows at once. */
+const MAX_TERMS = 4;
+
+/** The condition that a row comes after `position`, and the ORDER BY list; parameters count from `$firstParam`. */
+export function keysetSql(order: Order, position: readonly unknown[] | undefined, firstParam: number) {
+  const orderBy = order.map((term) => `${term.field.column} ${term.descending ? "desc" : "asc"}`).join(", ");
+  if (!position) return { where: "true", orderBy, params: [] };
+  const value = (index: number) => `$${firstParam + index}::${order[index]?.field.cast}`;
+  const sign = order[0]?.descending ? "<" : ">";
+  if (order.every((term) => term.descending === order[0]?.descending)) {
+    // One row comparison, which an index over the same columns answers by itself.
+    const columns = order.map((term) => term.field.column).join(", ");
+    return { where: `(${columns}) ${sign} (${order.map((_, i) => value(i)).join(", ")})`, orderBy, params: [...position] };
+  }
+  const where = order
+    .map((term, index) => {
+      const equal = order.slice(0, index).map((before, i) => `${before.field.column} = ${value(i)}`);
+      return `(${[...equal, `${term.field.column} ${term.descending ? "<" : ">"} ${value(index)}`].join(" and ")})`;
+    })
+    .join(" or ");
+  return { where: `(${where})`, orderBy, params: [...position] };
+}

@@ -1,0 +1,32 @@
+import type { Principal } from "./auth/permission.ts";
+import type { RowScope } from "./platform/postgres.ts";
+
+/** What a verb knows of its call. */
+export interface Ctx {
+  readonly principal: Principal;
+  /** The full RPC name or job, as the audit log keeps it. */
+  readonly method: string;
+  /** The id of this call, in its answer, its log lines and its audit rows. */
+  readonly callId: string;
+  /** Makes a retried write safe: the caller's request id and the hash of the whole request. */
+  readonly idempotency: { readonly requestId: string; readonly hash: string } | undefined;
+  /** Do everything but the commit. */
+  readonly validateOnly: boolean;
+  /** Why, as the caller says; for the audit log. */
+  readonly reason: string;
+  readonly callerAddress: string;
+  /** When the call must be over, on the monotonic clock; Infinity for streams and jobs. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+}
+
+/** What the database shows to this caller: the sum of what its bindings reach. */
+export function rowScope(principal: Principal): RowScope {
+  const scopes = principal.bindings.map((binding) => binding.scope);
+  return {
+    platform: scopes.some((scope) => scope.kind === "platform"),
+    tenants: scopes.flatMap((scope) => (scope.kind === "tenant" ? [scope.tenantUid] : [])),
+    integrators: scopes.flatMap((scope) => (scope.kind === "integrator" ? [scope.integratorUid] : [])),
+    actor: principal.actor,
+  };
+}

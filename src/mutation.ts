@@ -1,0 +1,173 @@
+import { insertAuditEntry } from "./audit/store.ts";
+import { diffFields } from "./aip/field-mask.ts";
+import { insertChange, type Noun } from "./change/store.ts";
+import { type Ctx, rowScope } from "./context.ts";
+import { DomainError } from "./errors.ts";
+import type { Clock, Ids } from "./platform/clock.ts";
+import { applyScope, type Json, type Sql, type Tx } from "./platform/postgres.ts";
+
+/** What a write works with. */
+export interface MutationDeps {
+  readonly sql: Sql;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  /** Wakes the readers of the change log after a commit; they would find the change by themselves a little later. */
+  readonly nudge: () => void;
+}
+
+/** A write under way. */
+export interface Mutation {
+  readonly tx: Tx;
+  readonly now: number;
+  /** Writes the audit row and the change row of one resource; every write calls it for each resource it changes. */
+  record(change: Recorded): Promise<void>;
+}
+
+export interface Recorded {
+  readonly noun: Noun;
+  readonly resource: string;
+  readonly tenantUid: string | null;
+  readonly integratorUid: string | null;
+  readonly before: object | null;
+  readonly after: object | null;
+}
+
+/** What a write answers: its value, and the transaction by which readers can tell whether they have it. */
+export interface Written<T> {
+  readonly value: T;
+  readonly revision: bigint;
+}
+
+/**
+ * The way of every write: one transaction holds the business rows, their audit rows and change rows, and the record that
+ * makes a retry safe. `root` names what is written under ("tenants/acme"): writes under one root take turns, and each
+ * draws its transaction id within its turn, so the order of ids is the order of writes.
+ * `T` must survive JSON. With `secret` the answer is not kept, and a retry is refused.
+ * Throws REQUEST_ID_REUSED, REQUEST_IN_PROGRESS, WRITE_CONFLICT, DEADLINE_EXCEEDED, and what `fn` throws.
+ */
+export async function mutate<T extends Json | object>(
+  deps: MutationDeps,
+  ctx: Ctx,
+  root: string,
+  fn: (mutation: Mutation) => Promise<T>,
+  options: { secret?: boolean } = {},
+): Promise<Written<T>> {
+  const timeoutMs = remainingMs(deps.clock, ctx);
+  const outcome = await deps.sql
+    .begin(async (plain) => {
+      const tx = plain as unknown as Tx;
+      await applyScope(tx, rowScope(ctx.principal), timeoutMs, root);
+      const replayed = await findAnswer<T>(tx, ctx);
+      if (replayed) return replayed;
+      const written = await run(deps, ctx, tx, fn);
+      if (ctx.validateOnly) throw new RolledBack(written);
+      await keepAnswer(tx, ctx, written, deps.clock.now(), options.secret ?? false);
+      return written;
+    })
+    .catch((error: unknown) => {
+      if (error instanceof RolledBack) return error.written as Written<T>;
+      throw writeError(error);
+    });
+  if (!ctx.validateOnly) deps.nudge();
+  return outcome as Written<T>;
+}
+
+/** How long the call may still take; throws DEADLINE_EXCEEDED when that is nothing. */
+export function remainingMs(clock: Clock, ctx: Ctx): number {
+  const left = ctx.deadline - clock.monotonic();
+  if (left <= 0) throw new DomainError("DEADLINE_EXCEEDED", "the deadline has passed");
+  return Math.min(left, STATEMENT_TIMEOUT_MS);
+}
+
+/** Jobs and streams have no deadline; a statement of theirs that takes this long is stuck. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+
+async function run<T>(deps: MutationDeps, ctx: Ctx, tx: Tx, fn: (m: Mutation) => Promise<T>): Promise<Written<T>> {
+  const now = deps.clock.now();
+  let revision = 0n;
+  const value = await fn({
+    tx,
+    now,
+    record: async (change) => {
+      const [, xid] = await Promise.all([
+        insertAuditEntry(tx, {
+          tenantUid: change.tenantUid,
+          integratorUid: change.integratorUid,
+          at: now,
+          actor: ctx.principal.actor,
+          method: ctx.method,
+          resource: change.resource,
+          requestId: ctx.callId,
+          outcome: "OK",
+          changes: diffFields(change.before ?? {}, change.after ?? {}) as { field: string; before: Json; after: Json }[],
+          reason: ctx.reason,
+          callerAddress: ctx.callerAddress,
+        }),
+        insertChange(tx, { ...change, at: now }),
+      ]);
+      revision = xid;
+    },
+  });
+  return { value, revision };
+}
+
+async function findAnswer<T>(tx: Tx, ctx: Ctx): Promise<Written<T> | undefined> {
+  if (!ctx.idempotency || ctx.validateOnly) return undefined;
+  const { requestId, hash } = ctx.idempotency;
+  const [row] = await tx<{ hash: string; response: { value: T; revision: string } | null }[]>`
+    select request_hash as hash, response from idempotency
+    where actor = ${ctx.principal.actor} and method = ${ctx.method} and request_id = ${requestId}`;
+  if (!row) return undefined;
+  if (row.hash !== hash) {
+    throw new DomainError("REQUEST_ID_REUSED", `request id ${requestId} was used with another request`, { requestId });
+  }
+  if (!row.response) {
+    throw new DomainError("RESOURCE_EXISTS", `request ${requestId} was carried out; its secret is not kept`, { requestId });
+  }
+  return { value: row.response.value, revision: BigInt(row.response.revision) };
+}
+
+async function keepAnswer(tx: Tx, ctx: Ctx, written: Written<unknown>, at: number, secret: boolean): Promise<void> {
+  if (!ctx.idempotency) return;
+  const { requestId, hash } = ctx.idempotency;
+  const response = secret ? null : tx.json({ value: written.value as Json, revision: String(written.revision) });
+  await tx`insert into idempotency (actor, method, request_id, request_hash, response, at)
+    values (${ctx.principal.actor}, ${ctx.method}, ${requestId}, ${hash}, ${response}, ${at})`;
+}
+
+// Carries the answer of a validate_only call out of the transaction that it rolls back.
+class RolledBack extends Error {
+  override name = "RolledBack";
+  readonly written: Written<unknown>;
+  constructor(written: Written<unknown>) {
+    super("validate_only");
+    this.written = written;
+  }
+}
+
+function writeError(error: unknown): unknown {
+  const { code, constraint_name: constraint } = (error ?? {}) as { code?: string; constraint_name?: string };
+  if (code === "23505" && constraint === "idempotency_pkey") {
+    return new DomainError("REQUEST_IN_PROGRESS", "the same request is being carried out", {}, { cause: error });
+  }
+  if (code === "40001" || code === "40P01") {
+    return new DomainError("WRITE_CONFLICT", "the write met another one", {}, { cause: error });
+  }
+  return databaseError(error);
+}
+
+/** Tells a stuck or unreachable database from a fault of ours; other errors are answered unchanged. */
+export function databaseError(error: unknown): unknown {
+  const code = (error as { code?: string } | undefined)?.code ?? "";
+  if (code === "57014") return new DomainError("DEADLINE_EXCEEDED", "the deadline has passed", {}, { cause: error });
+  if (UNREACHABLE.has(code) || code.startsWith("08")) {
+    return new DomainError("DATABASE_UNAVAILABLE", "the database can't be reached", {}, { cause: error });
+  }
+  return error;
+}
+
+/** The driver's and Postgres' words for a database that is away, starting or stopping. */
+const UNREACHABLE = new Set([
+  "ECONNREFUSED", "ECONNRESET", "EPIPE", "CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT", "57P01", "57P02", "57P03", "53300",
+]);
