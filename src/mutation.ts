@@ -156,6 +156,14 @@ function writeError(error: unknown): unknown {
   return databaseError(error);
 }
 
+/** Turns a violated foreign key into HAS_DEPENDENTS; for `.catch` of a delete. */
+export function throwDependents(resource: string): (error: unknown) => never {
+  return (error) => {
+    if ((error as { code?: string }).code !== "23503") throw error;
+    throw new DomainError("HAS_DEPENDENTS", `${resource} still has tenants`, { resource }, { cause: error });
+  };
+}
+
 /** Tells a stuck or unreachable database from a fault of ours; other errors are answered unchanged. */
 export function databaseError(error: unknown): unknown {
   const code = (error as { code?: string } | undefined)?.code ?? "";

@@ -25,8 +25,8 @@ create table node_secret (
 
 create table integrator (
   uid uuid primary key,
-  integrator_id text not null unique,
-  display_name text not null,
+  integrator_id text collate "C" not null unique,
+  display_name text collate "C" not null,
   revision bigint not null,
   created_at timestamptz not null,
   updated_at timestamptz not null
@@ -34,7 +34,7 @@ create table integrator (
 
 create table plan (
   uid uuid primary key,
-  plan_id text not null unique,
+  plan_id text collate "C" not null unique,
   version int not null,
   revision bigint not null,
   created_at timestamptz not null
@@ -43,7 +43,7 @@ create table plan (
 create table plan_version (
   plan_uid uuid not null references plan on delete cascade,
   version int not null,
-  display_name text not null,
+  display_name text collate "C" not null,
   limits jsonb not null,
   entitlements jsonb not null,
   settings jsonb not null,
@@ -53,8 +53,8 @@ create table plan_version (
 
 create table tenant (
   uid uuid primary key,
-  tenant_id text not null unique,
-  display_name text not null,
+  tenant_id text collate "C" not null unique,
+  display_name text collate "C" not null,
   state text not null check (state in ('CREATED', 'ACTIVE', 'SUSPENDED', 'ARCHIVED', 'DELETED')),
   prior_state text check (prior_state in ('CREATED', 'ACTIVE', 'SUSPENDED', 'ARCHIVED')),
   -- ARCHIVED remembers the state before it even while the tenant is deleted.
@@ -67,7 +67,7 @@ create table tenant (
   plan_id text not null,
   plan_version int not null,
   labels jsonb not null,
-  region text not null,
+  region text collate "C" not null,
   settings jsonb not null,
   time_zone text not null,
   epoch bigint not null,
@@ -105,8 +105,8 @@ create table tenant_user (
   tenant_uid uuid not null references tenant on delete cascade,
   user_id text not null,
   email text not null,
-  email_key text not null,
-  display_name text not null,
+  email_key text collate "C" not null,
+  display_name text collate "C" not null,
   role text not null,
   disabled boolean not null,
   revision bigint not null,
@@ -118,7 +118,7 @@ create table tenant_user (
 
 create table api_key (
   key_id text primary key,
-  display_name text not null,
+  display_name text collate "C" not null,
   role text not null,
   scope text not null,
   tenant_uid uuid references tenant on delete cascade,

@@ -1,0 +1,79 @@
+import { decodePageToken, cutPage, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
+import { requireEtag } from "../aip/name.ts";
+import { type Ctx, rowScope } from "../context.ts";
+import { alreadyExists, notFound } from "../errors.ts";
+import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
+import { type Queryable, readAs } from "../platform/postgres.ts";
+import type { Plan } from "./plan.ts";
+import { addPlanVersion, deletePlanRow, insertPlan, selectPlan, selectPlans } from "./store.ts";
+
+export interface PlanDeps extends MutationDeps {
+  readonly seal: Seal;
+}
+
+/** What a caller decides of a plan. */
+export type PlanInput = Pick<Plan, "displayName" | "limits" | "entitlements" | "settings">;
+
+/** Creates a plan with version 1. Throws RESOURCE_EXISTS. */
+export async function createPlan(deps: PlanDeps, ctx: Ctx, planId: string, input: PlanInput): Promise<Plan> {
+  const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
+    if (await selectPlan(tx, planId, 0)) throw alreadyExists("Plan", `plans/${planId}`);
+    const plan = { ...input, uid: deps.ids.uuid(), planId, version: 1, revision: 1, createdAt: now, updatedAt: now };
+    await insertPlan(tx, plan);
+    await record({ ...noun(planId), before: null, after: plan });
+    return plan;
+  });
+  return value;
+}
+
+/** Reads a plan in a version, the newest when 0. Throws RESOURCE_NOT_FOUND. */
+export async function getPlan(deps: PlanDeps, ctx: Ctx, planId: string, version: number): Promise<Plan> {
+  const scope = rowScope(ctx.principal);
+  return readAs(deps.sql, scope, remainingMs(deps.clock, ctx), (tx) => requirePlan(tx, planId, version));
+}
+
+/** Lists plans in their newest version, by id. */
+export async function listPlans(deps: PlanDeps, ctx: Ctx, page: { pageSize: number; pageToken: string }) {
+  const size = pageSize(page.pageSize);
+  const query = [ctx.method];
+  const [after = ""] = decodePageToken(deps.seal, query, page.pageToken, deps.clock.now()) ?? [];
+  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+    selectPlans(tx, String(after), size + 1),
+  );
+  return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.planId], deps.clock.now()));
+}
+
+/** Adds a version to a plan; tenants stay on theirs. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+export async function updatePlan(deps: PlanDeps, ctx: Ctx, planId: string, etag: string, input: PlanInput): Promise<Plan> {
+  const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
+    const before = await requirePlan(tx, planId, 0);
+    requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
+    const plan = { ...before, ...input, version: before.version + 1, revision: before.revision + 1, updatedAt: now };
+    await addPlanVersion(tx, plan);
+    await record({ ...noun(planId), before, after: plan });
+    return plan;
+  });
+  return value;
+}
+
+/** Deletes a plan that no tenant uses. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and HAS_DEPENDENTS. */
+export async function deletePlan(deps: PlanDeps, ctx: Ctx, planId: string, etag: string): Promise<void> {
+  await mutate(deps, ctx, `plans/${planId}`, async ({ tx, record }) => {
+    const before = await requirePlan(tx, planId, 0);
+    requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
+    await deletePlanRow(tx, before.uid).catch(throwDependents(`plans/${planId}`));
+    await record({ ...noun(planId), before, after: null });
+    return {};
+  });
+}
+
+/** One plan in a version, the newest when 0. Throws RESOURCE_NOT_FOUND. */
+export async function requirePlan(sql: Queryable, planId: string, version: number): Promise<Plan> {
+  const plan = await selectPlan(sql, planId, version);
+  if (!plan) throw notFound("Plan", version === 0 ? `plans/${planId}` : `plans/${planId} version ${version}`);
+  return plan;
+}
+
+function noun(planId: string) {
+  return { noun: "plan" as const, resource: `plans/${planId}`, tenantUid: null, integratorUid: null };
+}

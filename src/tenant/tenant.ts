@@ -1,0 +1,71 @@
+import type { LifeState } from "./lifecycle.ts";
+
+/** A tenant, as plain data that survives JSON; instants are epoch milliseconds. */
+export interface Tenant extends LifeState {
+  readonly uid: string;
+  readonly tenantId: string;
+  readonly displayName: string;
+  readonly integratorUid: string | null;
+  readonly integratorId: string | null;
+  readonly planUid: string;
+  readonly planId: string;
+  readonly planVersion: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly region: string;
+  readonly settings: Readonly<Record<string, SettingValue>>;
+  readonly timeZone: string;
+  readonly legalHolds: readonly LegalHold[];
+  /** Raised by every transition. */
+  readonly epoch: number;
+  /** Raised by every write. */
+  readonly revision: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** A typed setting; whole numbers as text, so that all 64 bits of them survive. */
+export type SettingValue =
+  | { readonly type: "bool"; readonly value: boolean }
+  | { readonly type: "int"; readonly value: string }
+  | { readonly type: "double"; readonly value: number }
+  | { readonly type: "string"; readonly value: string };
+
+/** Blocks the purge of a tenant. */
+export interface LegalHold {
+  readonly holdId: string;
+  readonly reason: string;
+  readonly actor: string;
+  readonly placedAt: number;
+}
+
+/** One step in a tenant's life, as its history keeps it. */
+export interface Transition {
+  readonly uid: string;
+  readonly verb: string;
+  readonly fromState: LifeState["state"] | null;
+  readonly toState: LifeState["state"];
+  readonly reason: string;
+  readonly actor: string;
+  readonly epoch: number;
+  readonly at: number;
+}
+
+/** The name of a tenant. */
+export function tenantName(tenantId: string): string {
+  return `tenants/${tenantId}`;
+}
+
+/** A tenant as filters see it, by the fields' names in the API. */
+export function filterView(tenant: Tenant): Record<string, unknown> {
+  return {
+    name: tenantName(tenant.tenantId),
+    display_name: tenant.displayName,
+    state: tenant.state,
+    plan: `plans/${tenant.planId}`,
+    integrator: tenant.integratorId === null ? null : `integrators/${tenant.integratorId}`,
+    region: tenant.region,
+    labels: tenant.labels,
+    create_time: tenant.createdAt,
+    update_time: tenant.updatedAt,
+  };
+}
