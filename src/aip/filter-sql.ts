@@ -34,7 +34,8 @@ function compare(filter: Extract<Filter, { kind: "compare" }>, param: (value: un
   const { field, key, comparator, value, wildcard } = filter;
   if (field.type === "map" && key === undefined) return `coalesce(${field.column} ? ${param(value)}, false)`;
   if (field.type === "time") {
-    return `coalesce(${field.column} ${operator(comparator)} ${param(value)}::timestamptz, ${comparator === "!="})`;
+    const at = param(new Date(Number(value)).toISOString());
+    return `coalesce(${field.column} ${operator(comparator)} ${at}::timestamptz, ${comparator === "!="})`;
   }
   const column = field.type === "map" ? `(${field.column} ->> ${param(key)}::text)` : field.column;
   if (!wildcard) return `coalesce(${column} ${operator(comparator)} ${param(value)}::text, ${comparator === "!="})`;

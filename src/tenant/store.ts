@@ -34,7 +34,7 @@ export function selectTenants(
 ): Promise<Tenant[]> {
   const condition = query.filter ? filterToSql(query.filter, 1) : { text: "true", params: [] };
   const keyset = keysetSql(query.order, query.position, condition.params.length + 1);
-  const params = [...condition.params.map(instantText), ...keyset.params, query.limit];
+  const params = [...condition.params, ...keyset.params, query.limit];
   return sql.unsafe<Tenant[]>(
     `select ${COLUMNS} from tenant where ${condition.text} and ${keyset.where}
      ${query.showDeleted ? "" : "and state <> 'DELETED'"} order by ${keyset.orderBy} limit $${params.length}`,
@@ -117,8 +117,4 @@ function row(sql: Queryable, tenant: Tenant) {
     deleted_at: tenant.deletedAt,
     purge_at: tenant.purgeAt,
   };
-}
-
-function instantText(value: unknown): unknown {
-  return typeof value === "number" ? new Date(value).toISOString() : value;
 }

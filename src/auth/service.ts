@@ -1,0 +1,165 @@
+import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
+import { type Ctx, rowScope } from "../context.ts";
+import { DomainError, notFound, permissionDenied } from "../errors.ts";
+import { type MutationDeps, mutate, remainingMs } from "../mutation.ts";
+import { PLATFORM_SCOPE, type Queryable, readAs } from "../platform/postgres.ts";
+import { type ApiKey, formatSecret, hex, isValidAt, type KeyHashes, keyIdOf, scopeOf } from "./key.ts";
+import { mayGrant, type Principal, type Role, type Scope, type Target } from "./permission.ts";
+import { insertKey, revokeKey, rotateKey, selectKey, selectKeys } from "./store.ts";
+
+export interface AuthDeps extends MutationDeps {
+  readonly seal: Seal;
+  readonly sha256: (text: string) => Uint8Array;
+}
+
+/** What a caller decides of a new key. */
+export interface NewKey {
+  readonly displayName: string;
+  readonly role: Role;
+  readonly scope: Scope;
+  /** The scope as a target of permissions; a tenant's integrator included. */
+  readonly target: Target;
+  readonly integratorUid: string | null;
+  readonly expiresAt: number | null;
+}
+
+/** Creates a key that may do no more than its creator. Throws PERMISSION_DENIED. */
+export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Promise<{ key: ApiKey; secret: string }> {
+  const scope = scopeName(input.scope);
+  if (!mayGrant(ctx.principal, input.role, input.target)) throw permissionDenied(`all of ${input.role}`, scope);
+  const keyId = hex(deps.ids.bytes(8));
+  const secret = formatSecret(keyId, deps.ids.bytes(32));
+  const { value } = await mutate(
+    deps,
+    ctx,
+    name(keyId),
+    async ({ tx, now, record }) => {
+      const key: ApiKey = {
+        keyId,
+        displayName: input.displayName,
+        role: input.role,
+        scope,
+        tenantUid: input.scope.kind === "tenant" ? input.scope.tenantUid : null,
+        integratorUid: input.integratorUid,
+        expiresAt: input.expiresAt,
+        previousExpiresAt: null,
+        createdAt: now,
+        revokedAt: null,
+        lastUsedAt: null,
+      };
+      await insertKey(tx, key, deps.sha256(secret));
+      await record({ ...noun(key), before: null, after: key });
+      return key;
+    },
+    { secret: true },
+  );
+  return { key: value, secret };
+}
+
+/** Lists the keys that the caller may see. Throws PAGE_TOKEN_INVALID. */
+export async function listApiKeys(
+  deps: AuthDeps,
+  ctx: Ctx,
+  input: { pageSize: number; pageToken: string; showRevoked: boolean },
+) {
+  const size = pageSize(input.pageSize);
+  const query = [ctx.method, ctx.principal.actor, input.showRevoked];
+  const [after = ""] = decodePageToken(deps.seal, query, input.pageToken, deps.clock.now()) ?? [];
+  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+    selectKeys(tx, { afterId: String(after), showRevoked: input.showRevoked, limit: size + 1 }),
+  );
+  return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.keyId], deps.clock.now()));
+}
+
+/** Gives a key a new secret; the old one works for `overlapMs` more. Throws RESOURCE_NOT_FOUND. */
+export async function rotateApiKey(deps: AuthDeps, ctx: Ctx, keyId: string, overlapMs: number) {
+  const secret = formatSecret(keyId, deps.ids.bytes(32));
+  const { value } = await mutate(
+    deps,
+    ctx,
+    name(keyId),
+    async ({ tx, now, record }) => {
+      const before = await requireLiveKey(tx, ctx, keyId);
+      const after = { ...before, previousExpiresAt: now + overlapMs };
+      await rotateKey(tx, keyId, deps.sha256(secret), after.previousExpiresAt);
+      await record({ ...noun(before), before, after });
+      return after;
+    },
+    { secret: true },
+  );
+  return { key: value, secret };
+}
+
+/** Ends a key at once. Throws RESOURCE_NOT_FOUND. */
+export async function revokeApiKey(deps: AuthDeps, ctx: Ctx, keyId: string): Promise<ApiKey> {
+  const { value } = await mutate(deps, ctx, name(keyId), async ({ tx, now, record }) => {
+    const before = await requireLiveKey(tx, ctx, keyId);
+    const after = { ...before, revokedAt: now };
+    await revokeKey(tx, keyId, now);
+    await record({ ...noun(before), before, after });
+    return after;
+  });
+  return value;
+}
+
+/** What a valid secret proves: who calls, and until when that is known. */
+export interface KeyProof {
+  readonly principal: Principal;
+  readonly keyId: string;
+}
+
+/** Answers whose key a secret is. Throws CREDENTIALS_INVALID, the same for every cause. */
+export async function authenticateKey(
+  deps: Pick<AuthDeps, "sql" | "clock" | "sha256">,
+  secret: string,
+  find: (keyId: string) => Promise<(ApiKey & KeyHashes) | undefined>,
+): Promise<KeyProof> {
+  const keyId = keyIdOf(secret);
+  const key = keyId === undefined ? undefined : await find(keyId);
+  if (!key || !isValidAt(key, deps.sha256(secret), deps.clock.now())) {
+    throw new DomainError("CREDENTIALS_INVALID", "the API key is unknown, expired or revoked");
+  }
+  return { keyId: key.keyId, principal: { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] } };
+}
+
+/** Reads a key as the node itself, before anybody is known. */
+export function loadKey(deps: Pick<AuthDeps, "sql">, keyId: string): Promise<(ApiKey & KeyHashes) | undefined> {
+  return readAs(deps.sql, PLATFORM_SCOPE, LOAD_TIMEOUT_MS, (tx) => selectKey(tx, keyId));
+}
+
+/** Authentication waits no longer for the database than a caller would. */
+const LOAD_TIMEOUT_MS = 5_000;
+
+/** The name of a scope: "platform", "integrators/{integrator}" or "tenants/{tenant}". */
+export function scopeName(scope: Scope): string {
+  if (scope.kind === "tenant") return `tenants/${scope.tenantId}`;
+  return scope.kind === "integrator" ? `integrators/${scope.integratorId}` : "platform";
+}
+
+// Row level security hides keys outside of the caller's scope. Within it, a key of more power than the caller's own is
+// not the caller's to touch.
+async function requireLiveKey(tx: Queryable, ctx: Ctx, keyId: string): Promise<ApiKey> {
+  const row = await selectKey(tx, keyId);
+  if (!row || row.revokedAt !== null) throw notFound("ApiKey", name(keyId));
+  const { secretHash: _, previousHash: __, ...key } = row;
+  const scope = scopeOf(key);
+  const target: Target = scope.kind === "tenant" ? { ...scope, integratorId: integratorOf(ctx.principal, key) } : scope;
+  if (!mayGrant(ctx.principal, key.role, target)) throw permissionDenied(`all of ${key.role}`, name(keyId));
+  return key;
+}
+
+// A caller that sees a tenant's key through its integrator binding administers that integrator.
+function integratorOf(principal: Principal, key: ApiKey): string | undefined {
+  const scopes = principal.bindings.map((binding) => binding.scope);
+  const found = scopes.find((scope) => scope.kind === "integrator" && scope.integratorUid === key.integratorUid);
+  return found?.kind === "integrator" ? found.integratorId : undefined;
+}
+
+function name(keyId: string): string {
+  return `apiKeys/${keyId}`;
+}
+
+function noun(key: ApiKey) {
+  const { tenantUid, integratorUid } = key;
+  return { noun: "apiKey" as const, resource: name(key.keyId), tenantUid, integratorUid };
+}

@@ -1,0 +1,119 @@
+import { requireEtag } from "../aip/name.ts";
+import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
+import type { Role } from "../auth/permission.ts";
+import { type Ctx, rowScope } from "../context.ts";
+import { alreadyExists, DomainError, notFound } from "../errors.ts";
+import { type Mutation, type MutationDeps, mutate, remainingMs } from "../mutation.ts";
+import { type Queryable, readAs } from "../platform/postgres.ts";
+import { requireTenant } from "../tenant/service.ts";
+import { type Tenant, tenantName } from "../tenant/tenant.ts";
+import { deleteUserRow, insertUser, selectUser, selectUserByEmail, selectUsers, updateUserRow } from "./store.ts";
+import { type User, userName } from "./user.ts";
+
+export interface UserDeps extends MutationDeps {
+  readonly seal: Seal;
+}
+
+/** What a caller decides of a user. */
+export interface NewUser {
+  readonly email: string;
+  readonly displayName: string;
+  readonly role: Role;
+  readonly disabled: boolean;
+}
+
+/** Adds a user to a tenant. Throws RESOURCE_NOT_FOUND, RESOURCE_EXISTS and TENANT_DELETED. */
+export async function createUser(deps: UserDeps, ctx: Ctx, tenantId: string, input: NewUser): Promise<User> {
+  const { value } = await mutate(deps, ctx, tenantName(tenantId), async (mutation) =>
+    addUser(deps, mutation, await requireTenant(mutation.tx, tenantId), input),
+  );
+  return value;
+}
+
+/** Adds a user within a write that holds the tenant's root. Throws RESOURCE_EXISTS and TENANT_DELETED. */
+export async function addUser(deps: UserDeps, mutation: Mutation, tenant: Tenant, input: NewUser): Promise<User> {
+  const name = tenantName(tenant.tenantId);
+  if (tenant.state === "DELETED") {
+    throw new DomainError("TENANT_DELETED", `${name} is deleted; undelete it first`, { tenant: name });
+  }
+  if (await selectUserByEmail(mutation.tx, tenant.tenantId, input.email)) {
+    throw alreadyExists("User", `a user of this email address in ${name}`);
+  }
+  const user: User = {
+    ...input,
+    userId: deps.ids.uuid(),
+    tenantUid: tenant.uid,
+    tenantId: tenant.tenantId,
+    revision: 1,
+    createdAt: mutation.now,
+    updatedAt: mutation.now,
+  };
+  await insertUser(mutation.tx, user);
+  await mutation.record({ ...noun(user, tenant), before: null, after: user });
+  return user;
+}
+
+/** Reads a user. Throws RESOURCE_NOT_FOUND. */
+export function getUser(deps: UserDeps, ctx: Ctx, tenantId: string, userId: string): Promise<User> {
+  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) => requireUser(tx, tenantId, userId));
+}
+
+/** Lists a tenant's users by email address. Throws RESOURCE_NOT_FOUND and PAGE_TOKEN_INVALID. */
+export async function listUsers(
+  deps: UserDeps,
+  ctx: Ctx,
+  input: { tenantId: string; pageSize: number; pageToken: string },
+) {
+  const size = pageSize(input.pageSize);
+  const query = [ctx.method, input.tenantId];
+  const [after = ""] = decodePageToken(deps.seal, query, input.pageToken, deps.clock.now()) ?? [];
+  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), async (tx) => {
+    const tenant = await requireTenant(tx, input.tenantId);
+    return selectUsers(tx, tenant.uid, String(after), size + 1);
+  });
+  return cutPage(rows, size, (last) =>
+    encodePageToken(deps.seal, query, [last.email.toLowerCase()], deps.clock.now()),
+  );
+}
+
+/** Changes a user. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+export async function updateUser(
+  deps: UserDeps,
+  ctx: Ctx,
+  input: { tenantId: string; userId: string; etag: string } & Omit<NewUser, "email">,
+): Promise<User> {
+  const { value } = await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, now, record }) => {
+    const tenant = await requireTenant(tx, input.tenantId);
+    const before = await requireUser(tx, input.tenantId, input.userId);
+    requireEtag(input.etag, before.userId, before.revision, userName(before));
+    const { displayName, role, disabled } = input;
+    const after = { ...before, displayName, role, disabled, revision: before.revision + 1, updatedAt: now };
+    await updateUserRow(tx, after);
+    await record({ ...noun(before, tenant), before, after });
+    return after;
+  });
+  return value;
+}
+
+/** Removes a user. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+export async function deleteUser(deps: UserDeps, ctx: Ctx, input: { tenantId: string; userId: string; etag: string }) {
+  await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, record }) => {
+    const tenant = await requireTenant(tx, input.tenantId);
+    const before = await requireUser(tx, input.tenantId, input.userId);
+    requireEtag(input.etag, before.userId, before.revision, userName(before));
+    await deleteUserRow(tx, before.tenantUid, before.userId);
+    await record({ ...noun(before, tenant), before, after: null });
+    return {};
+  });
+}
+
+async function requireUser(sql: Queryable, tenantId: string, userId: string): Promise<User> {
+  const user = await selectUser(sql, tenantId, userId);
+  if (!user) throw notFound("User", userName({ tenantId, userId }));
+  return user;
+}
+
+function noun(user: User, tenant: Tenant) {
+  const { uid, integratorUid } = tenant;
+  return { noun: "user" as const, resource: userName(user), tenantUid: uid, integratorUid };
+}
