@@ -1,0 +1,64 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  PreconditionFailureSchema,
+  RequestInfoSchema,
+  ResourceInfoSchema,
+  RetryInfoSchema,
+} from "@tenantplane/sdk/gen/google/rpc/error_details_pb";
+import { DomainError, type ErrorCode } from "../errors.ts";
+import { databaseError } from "../mutation.ts";
+
+/** The one table from the domain's codes to gRPC's. */
+export const CODES: Readonly<Record<ErrorCode, Code>> = {
+  invalid_argument: Code.InvalidArgument,
+  unauthenticated: Code.Unauthenticated,
+  permission_denied: Code.PermissionDenied,
+  not_found: Code.NotFound,
+  already_exists: Code.AlreadyExists,
+  failed_precondition: Code.FailedPrecondition,
+  aborted: Code.Aborted,
+  out_of_range: Code.OutOfRange,
+  resource_exhausted: Code.ResourceExhausted,
+  unavailable: Code.Unavailable,
+  deadline_exceeded: Code.DeadlineExceeded,
+  cancelled: Code.Canceled,
+  internal: Code.Internal,
+};
+
+/** The domain of every ErrorInfo. */
+const ERROR_DOMAIN = "tenantplane.dev";
+
+/** Any thrown thing as a DomainError: a fault of ours shows nothing but that it is one. */
+export function toDomainError(error: unknown): DomainError {
+  const known = databaseError(error);
+  if (known instanceof DomainError) return known;
+  return new DomainError("INTERNAL", "internal error", {}, { cause: error });
+}
+
+/** A DomainError as callers see it: code, message and google.rpc details, ErrorInfo always among them. */
+export function toConnectError(error: DomainError, callId: string): ConnectError {
+  const { violations, preconditions, resource, retryAfterMs } = error.details;
+  const { reason, metadata } = error;
+  const message = reason === "INTERNAL" ? `internal error; request ${callId}` : error.message;
+  return new ConnectError(message, CODES[error.code], undefined, [
+    { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN, metadata: { ...metadata } } },
+    { desc: RequestInfoSchema, value: { requestId: callId } },
+    ...(violations ? [{ desc: BadRequestSchema, value: { fieldViolations: violations.map((v) => ({ ...v })) } }] : []),
+    ...(preconditions
+      ? [{ desc: PreconditionFailureSchema, value: { violations: preconditions.map((v) => ({ ...v })) } }]
+      : []),
+    ...(resource
+      ? [{ desc: ResourceInfoSchema, value: { resourceType: resource.type, resourceName: resource.name } }]
+      : []),
+    ...(retryAfterMs === undefined
+      ? []
+      : [{ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationOf(retryAfterMs) }) }]),
+  ]);
+}
+
+function durationOf(ms: number) {
+  return { seconds: BigInt(Math.floor(ms / 1_000)), nanos: Math.round(ms % 1_000) * 1_000_000 };
+}

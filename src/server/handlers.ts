@@ -1,0 +1,42 @@
+import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { Ctx } from "../context.ts";
+
+/** The handlers of a service, all of them: a forgotten RPC does not compile. They know nothing of transports. */
+export type Handlers<S extends DescService> = {
+  [K in keyof S["method"]]: S["method"][K] extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageShape<I>, ctx: Ctx) => Promise<MessageInitShape<O>>
+    : S["method"][K] extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageShape<I>, ctx: Ctx) => AsyncIterable<MessageInitShape<O>>
+      : never;
+};
+
+/** A service with its handlers, as the listeners mount it. */
+export interface Mount {
+  readonly service: DescService;
+  readonly handlers: Readonly<Record<string, AnyHandler>>;
+}
+
+/** A handler whose types are forgotten. */
+export type AnyHandler = (request: unknown, ctx: Ctx) => Promise<object> | AsyncIterable<object>;
+
+/** Pairs a service with all of its handlers. */
+export function mount<S extends DescService>(service: S, handlers: Handlers<S>): Mount {
+  return { service, handlers: handlers as unknown as Mount["handlers"] };
+}
+
+/** What a listener knows of a call before anybody has looked at it. */
+export interface Call {
+  readonly method: DescMethod;
+  header(name: string): string | undefined;
+  setHeader(name: string, value: string): void;
+  readonly peer: string;
+  /** The caller's own deadline, if it set one. */
+  readonly timeoutMs: number | undefined;
+  /** Aborts when the caller goes away. */
+  readonly signal: AbortSignal;
+}
+
+/** "tenantplane.v1.TenantService/GetTenant". */
+export function fullName(method: DescMethod): string {
+  return `${method.parent.typeName}/${method.name}`;
+}

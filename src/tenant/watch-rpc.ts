@@ -1,0 +1,161 @@
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  type WatchTenantsRequest,
+  type WatchTenantsResponse,
+  WatchTenantsResponse_Event_Kind as Kind,
+  WatchTenantsResponseSchema,
+} from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { type Filter, parseFilter } from "../aip/filter.ts";
+import { matchFilter } from "../aip/filter-match.ts";
+import type { Batch, Hub } from "../change/hub.ts";
+import { follow, live } from "../change/service.ts";
+import type { Position } from "../change/store.ts";
+import { parsePosition } from "../change/token.ts";
+import { type Ctx, rowScope } from "../context.ts";
+import { DomainError, Problems } from "../errors.ts";
+import { sleep } from "../platform/clock.ts";
+import { rememberBytes } from "../platform/encode-once.ts";
+import type { RowScope, Sql } from "../platform/postgres.ts";
+import { durationMs } from "../server/convert.ts";
+import { toTenant } from "./convert-rpc.ts";
+import { TENANT_FILTER } from "./query.ts";
+
+import type { TenantTable } from "./table.ts";
+import { filterView, type Tenant } from "./tenant.ts";
+
+export interface WatchDeps {
+  readonly sql: Sql;
+  readonly hub: Hub;
+  readonly table: TenantTable;
+  /** Where the table stands. */
+  readonly position: () => Position;
+  readonly token: (position: Position) => string;
+  /** The database's id, as its tokens carry it. */
+  readonly database: string;
+}
+
+type Message = MessageInitShape<typeof WatchTenantsResponseSchema>;
+
+/** Tenants of one message of the initial state: some hundred kilobytes. */
+const INITIAL_BATCH = 500;
+
+/** Streams the caller's tenants: the initial state or the changes since a token, then every change as it happens. */
+export async function* watchTenants(deps: WatchDeps, ctx: Ctx, request: WatchTenantsRequest): AsyncGenerator<Message> {
+  const view = parseRequest(ctx, request);
+  const subscription = deps.hub.subscribe();
+  const close = () => subscription.close();
+  ctx.signal.addEventListener("abort", close, { once: true });
+  try {
+    if (request.resumeToken === "") {
+      yield* fromStart(deps, view, subscription, false);
+      return;
+    }
+    const after = parsePosition(deps.database, request.resumeToken, "resume_token");
+    try {
+      yield* beat(deps, view, follow(deps, subscription, after));
+    } catch (error) {
+      const compacted = error instanceof DomainError && error.reason === "REVISION_COMPACTED";
+      if (!compacted || !request.resyncOnCompaction) throw error;
+      yield* fromStart(deps, view, subscription, true);
+    }
+  } finally {
+    ctx.signal.removeEventListener("abort", close);
+    subscription.close();
+  }
+}
+
+interface View {
+  readonly scope: RowScope;
+  readonly filter: Filter | undefined;
+  readonly heartbeatMs: number;
+  readonly signal: AbortSignal;
+}
+
+function parseRequest(ctx: Ctx, request: WatchTenantsRequest): View {
+  const problems = new Problems();
+  const range = { fallback: 15_000, min: 1_000, max: 60_000 };
+  const heartbeatMs = durationMs(problems, "heartbeat_interval", request.heartbeatInterval, range);
+  problems.throwIfAny();
+  const filter = parseFilter(request.filter, TENANT_FILTER);
+  return { scope: rowScope(ctx.principal), filter, heartbeatMs, signal: ctx.signal };
+}
+
+async function* fromStart(
+  deps: WatchDeps,
+  view: View,
+  subscription: ReturnType<Hub["subscribe"]>,
+  resync: boolean,
+): AsyncGenerator<Message> {
+  // Read in one turn of the event loop: the copy is exactly the state at the position.
+  const position = deps.position();
+  const tenants = deps.table.all().filter((tenant) => isVisible(view, tenant));
+  for (let start = 0; start === 0 || start < tenants.length; start += INITIAL_BATCH) {
+    const events = tenants.slice(start, start + INITIAL_BATCH).map((t) => ({ kind: Kind.INITIAL, tenant: toTenant(t) }));
+    const complete = start + INITIAL_BATCH >= tenants.length;
+    // Only the last message can be resumed from: before it, half a state is no state.
+    const resumeToken = complete ? deps.token(position) : "";
+    yield { events, resumeToken, initialStateComplete: complete, resync: resync && start === 0 };
+  }
+  yield* beat(deps, view, live(deps, subscription, position));
+}
+
+// Turns batches into messages, and silence into heartbeats that carry the newest position.
+async function* beat(deps: WatchDeps, view: View, batches: AsyncGenerator<Batch>): AsyncGenerator<Message> {
+  let newest: Position | undefined;
+  let next = batches.next();
+  const timers = new AbortController();
+  try {
+    for (let quiet = pause(view, timers); ; ) {
+      const result = await Promise.race([next, quiet]);
+      if (result === "quiet") {
+        yield { resumeToken: deps.token(newest ?? deps.position()) };
+        quiet = pause(view, timers);
+        continue;
+      }
+      if (result.done) return;
+      newest = result.value.position;
+      next = batches.next();
+      const message = messageOf(deps, view, result.value);
+      if (message) yield message;
+    }
+  } finally {
+    timers.abort();
+    next.catch(() => {});
+  }
+}
+
+function pause(view: View, timers: AbortController): Promise<"quiet"> {
+  const quiet = sleep(view.heartbeatMs, timers.signal).then(() => "quiet" as const);
+  quiet.catch(() => {});
+  return quiet;
+}
+
+const shared = new WeakMap<Batch, WatchTenantsResponse>();
+
+// All watchers that see everything are sent the same message, encoded once.
+function messageOf(deps: WatchDeps, view: View, batch: Batch): Message | undefined {
+  const whole = view.scope.platform && !view.filter;
+  const known = whole ? shared.get(batch) : undefined;
+  if (known) return known;
+  const events = batch.changes.flatMap((change): NonNullable<Message["events"]> => {
+    if (change.noun !== "tenant") return [];
+    const before = change.before as Tenant | null;
+    const after = change.after as Tenant | null;
+    if (after && isVisible(view, after)) return [{ kind: Kind.UPDATED, tenant: toTenant(after) }];
+    return before && isVisible(view, before) ? [{ kind: Kind.REMOVED, tenant: toTenant(after ?? before) }] : [];
+  });
+  if (events.length === 0) return undefined;
+  const message = create(WatchTenantsResponseSchema, { events, resumeToken: deps.token(batch.position) });
+  if (whole) {
+    rememberBytes(message, toBinary(WatchTenantsResponseSchema, message));
+    shared.set(batch, message);
+  }
+  return message;
+}
+
+function isVisible(view: View, tenant: Tenant): boolean {
+  const { platform, tenants, integrators } = view.scope;
+  const mine =
+    platform || tenants.includes(tenant.uid) || (tenant.integratorUid !== null && integrators.includes(tenant.integratorUid));
+  return mine && (!view.filter || matchFilter(view.filter, filterView(tenant)));
+}
