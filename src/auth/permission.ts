@@ -48,7 +48,7 @@ export const ROLES = {
     scope: "tenant",
     permissions: new Set([...tenantRead, ...userWrite, ...keyAdmin, ...auditRead, "tenants.update"]),
   },
-  "tenant.editor": { scope: "tenant", permissions: new Set([...tenantRead, "users.update"]) },
+  "tenant.editor": { scope: "tenant", permissions: new Set([...tenantRead, "tenants.update"]) },
   "tenant.viewer": { scope: "tenant", permissions: new Set(tenantRead) },
   service: { scope: "platform", permissions: new Set([...tenantRead]) },
   client: { scope: "tenant", permissions: new Set(["tenants.get"]) },

@@ -1,7 +1,7 @@
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Setting } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import type { Problems } from "../errors.ts";
-import type { SettingValue } from "../tenant/tenant.ts";
+import type { SettingValue } from "../setting-value.ts";
 
 /** An instant in epoch milliseconds as a Timestamp. */
 export function toTimestamp(at: number): { seconds: bigint; nanos: number } {

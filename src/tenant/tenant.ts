@@ -1,3 +1,4 @@
+import type { SettingValue } from "../setting-value.ts";
 import type { LifeState } from "./lifecycle.ts";
 
 /** A tenant, as plain data that survives JSON; instants are epoch milliseconds. */
@@ -22,13 +23,6 @@ export interface Tenant extends LifeState {
   readonly createdAt: number;
   readonly updatedAt: number;
 }
-
-/** A typed setting; whole numbers as text, so that all 64 bits of them survive. */
-export type SettingValue =
-  | { readonly type: "bool"; readonly value: boolean }
-  | { readonly type: "int"; readonly value: string }
-  | { readonly type: "double"; readonly value: number }
-  | { readonly type: "string"; readonly value: string };
 
 /** Blocks the purge of a tenant. */
 export interface LegalHold {

@@ -1,0 +1,75 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Plan as ProtoPlan, type PlanSchema, PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
+import { checkText, etagOf, parseId, RESOURCE_ID } from "../aip/name.ts";
+import { invalidField, Problems } from "../errors.ts";
+import { fromSettings, toSettings, toTimestamp } from "../server/convert.ts";
+import { type Mount, mount } from "../server/handlers.ts";
+import type { Plan } from "./plan.ts";
+import { createPlan, deletePlan, getPlan, listPlans, type PlanDeps, type PlanInput, updatePlan } from "./service.ts";
+
+/** The handlers of PlanService. */
+export function planRpc(deps: PlanDeps): Mount {
+  const id = (name: string, field = "name") => parseId(name, "plans", field);
+  return mount(PlanService, {
+    createPlan: async (request, ctx) => {
+      const problems = new Problems();
+      if (!RESOURCE_ID.test(request.planId)) problems.add("plan_id", "must be 2 to 63 of [a-z0-9-], first a letter");
+      const input = parsePlan(problems, request.plan);
+      return { plan: toPlan(await createPlan(deps, ctx, request.planId, input)) };
+    },
+    getPlan: async ({ name, version }, ctx) => {
+      if (version < 0) throw invalidField("version", "must not be negative");
+      return { plan: toPlan(await getPlan(deps, ctx, id(name), version)) };
+    },
+    listPlans: async (request, ctx) => {
+      const { items, token } = await listPlans(deps, ctx, request);
+      return { plans: items.map(toPlan), nextPageToken: token };
+    },
+    updatePlan: async ({ plan }, ctx) => {
+      const input = parsePlan(new Problems(), plan);
+      const planId = id(plan?.name ?? "", "plan.name");
+      return { plan: toPlan(await updatePlan(deps, ctx, planId, plan?.etag ?? "", input)) };
+    },
+    deletePlan: async ({ name, etag }, ctx) => {
+      await deletePlan(deps, ctx, id(name), etag);
+      return {};
+    },
+  });
+}
+
+/** More limits than a price list has lines. */
+const LIMITS_MAX = 100;
+
+function parsePlan(problems: Problems, plan: ProtoPlan | undefined): PlanInput {
+  if (!plan) throw invalidField("plan", "must be set");
+  checkText(problems, "plan.display_name", plan.displayName, 1, 63);
+  if (plan.limits.length > LIMITS_MAX) problems.add("plan.limits", `must have at most ${LIMITS_MAX} entries`);
+  const meters = new Set<string>();
+  const limits = plan.limits.slice(0, LIMITS_MAX).map(({ meter, amount }, index) => {
+    const field = `plan.limits[${index}]`;
+    if (!/^[a-z][a-z0-9_.]{0,62}$/.test(meter)) problems.add(`${field}.meter`, "must be 1 to 63 of [a-z0-9_.]");
+    if (meters.has(meter)) problems.add(`${field}.meter`, "is limited twice");
+    if (amount < 0n) problems.add(`${field}.amount`, "must not be negative");
+    meters.add(meter);
+    return { meter, amount: String(amount) };
+  });
+  const entitlements = fromSettings(problems, "plan.entitlements", plan.entitlements);
+  const settings = fromSettings(problems, "plan.settings", plan.settings);
+  problems.throwIfAny();
+  return { displayName: plan.displayName, limits, entitlements, settings };
+}
+
+function toPlan(plan: Plan): MessageInitShape<typeof PlanSchema> {
+  return {
+    name: `plans/${plan.planId}`,
+    uid: plan.uid,
+    displayName: plan.displayName,
+    version: plan.version,
+    limits: plan.limits.map(({ meter, amount }) => ({ meter, amount: BigInt(amount) })),
+    entitlements: toSettings(plan.entitlements),
+    settings: toSettings(plan.settings),
+    etag: etagOf(plan.uid, plan.revision),
+    createTime: toTimestamp(plan.createdAt),
+    updateTime: toTimestamp(plan.updatedAt),
+  };
+}

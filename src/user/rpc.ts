@@ -1,0 +1,67 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type User as ProtoUser, type UserSchema, UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
+import { checkEmail, checkText, etagOf, parseId, parseName } from "../aip/name.ts";
+import { isRoleFor, type Role } from "../auth/permission.ts";
+import { invalidField, Problems } from "../errors.ts";
+import { toTimestamp } from "../server/convert.ts";
+import { type Mount, mount } from "../server/handlers.ts";
+import { createUser, deleteUser, getUser, listUsers, type NewUser, updateUser, type UserDeps } from "./service.ts";
+import { type User, userName } from "./user.ts";
+
+/** The handlers of UserService. */
+export function userRpc(deps: UserDeps): Mount {
+  const ids = (name: string, field = "name") => {
+    const [tenantId = "", userId = ""] = parseName(name, ["tenants", "users"], field);
+    return { tenantId, userId };
+  };
+  return mount(UserService, {
+    createUser: async ({ parent, user }, ctx) => {
+      const problems = new Problems();
+      checkEmail(problems, "user.email", user?.email ?? "");
+      const input = parseUser(problems, user);
+      return { user: toUser(await createUser(deps, ctx, parseId(parent, "tenants", "parent"), input)) };
+    },
+    getUser: async ({ name }, ctx) => {
+      const { tenantId, userId } = ids(name);
+      return { user: toUser(await getUser(deps, ctx, tenantId, userId)) };
+    },
+    listUsers: async ({ parent, pageSize, pageToken }, ctx) => {
+      const tenantId = parseId(parent, "tenants", "parent");
+      const { items, token } = await listUsers(deps, ctx, { tenantId, pageSize, pageToken });
+      return { users: items.map(toUser), nextPageToken: token };
+    },
+    updateUser: async ({ user }, ctx) => {
+      const input = parseUser(new Problems(), user);
+      const name = ids(user?.name ?? "", "user.name");
+      return { user: toUser(await updateUser(deps, ctx, { ...name, ...input, etag: user?.etag ?? "" })) };
+    },
+    deleteUser: async ({ name, etag }, ctx) => {
+      await deleteUser(deps, ctx, { ...ids(name), etag });
+      return {};
+    },
+  });
+}
+
+function parseUser(problems: Problems, user: ProtoUser | undefined): NewUser {
+  if (!user) throw invalidField("user", "must be set");
+  const { email, displayName, role, disabled } = user;
+  checkText(problems, "user.display_name", displayName, 0, 63);
+  if (!isRoleFor(role, "tenant") || role === "client") {
+    problems.add("user.role", "must be tenant.admin, tenant.editor or tenant.viewer");
+  }
+  problems.throwIfAny();
+  return { email, displayName, role: role as Role, disabled };
+}
+
+function toUser(user: User): MessageInitShape<typeof UserSchema> {
+  return {
+    name: userName(user),
+    email: user.email,
+    displayName: user.displayName,
+    role: user.role,
+    disabled: user.disabled,
+    etag: etagOf(user.userId, user.revision),
+    createTime: toTimestamp(user.createdAt),
+    updateTime: toTimestamp(user.updatedAt),
+  };
+}
