@@ -16,6 +16,12 @@ export async function selectTenant(sql: Queryable, tenantId: string): Promise<Te
   return row;
 }
 
+/** One tenant by its uid, or undefined. */
+export async function selectTenantByUid(sql: Queryable, uid: string): Promise<Tenant | undefined> {
+  const [row] = await sql<Tenant[]>`select ${sql.unsafe(COLUMNS)} from tenant where uid = ${uid}`;
+  return row;
+}
+
 /** Several tenants by id, in no particular order. */
 export function selectTenantsById(sql: Queryable, tenantIds: readonly string[]): Promise<Tenant[]> {
   return sql<Tenant[]>`select ${sql.unsafe(COLUMNS)} from tenant where tenant_id = any(${[...tenantIds]})`;

@@ -1,0 +1,270 @@
+import { auditRpc } from "./audit/rpc.ts";
+import { recordDenied } from "./audit/service.ts";
+import type { Role } from "./auth/permission.ts";
+import { createApiKey, loadKey } from "./auth/service.ts";
+import { countPlatformKeys, selectSecrets, touchKeys } from "./auth/store.ts";
+import { type Batch, createHub } from "./change/hub.ts";
+import { compact, type Feed, startFeed } from "./change/service.ts";
+import { selectBound } from "./change/store.ts";
+import { formatPosition } from "./change/token.ts";
+import type { Config } from "./config.ts";
+import type { Ctx } from "./context.ts";
+import { integratorRpc } from "./integrator/rpc.ts";
+import { selectIntegrator } from "./integrator/store.ts";
+import { migrate } from "./migrations/migrate.ts";
+import type { MutationDeps } from "./mutation.ts";
+import { planRpc } from "./plan/rpc.ts";
+import { type Clock, every, type Ids, systemClock, systemIds } from "./platform/clock.ts";
+import { createSeal, sha256 } from "./platform/crypto.ts";
+import { startEmbeddedPostgres } from "./platform/embedded-postgres.ts";
+import type { Log } from "./platform/log.ts";
+import { createMetrics } from "./platform/metrics.ts";
+import { OperatorError } from "./platform/operator-error.ts";
+import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
+import { openBell } from "./platform/redis.ts";
+import { accessRpc } from "./server/access-rpc.ts";
+import { createAuthenticator } from "./server/authenticate.ts";
+import { guardAll } from "./server/chain.ts";
+import { startGrpcListener } from "./server/grpc-listener.ts";
+import { readTls, startHttpListener } from "./server/http-listener.ts";
+import { createPages } from "./server/pages.ts";
+import { tenantRpc } from "./tenant/rpc.ts";
+import { purgeDueTenants, type TenantDeps } from "./tenant/service.ts";
+import { scanTenants, selectTenant, selectTenantByUid } from "./tenant/store.ts";
+import { createTenantTable, type TenantTable } from "./tenant/table.ts";
+import type { Tenant } from "./tenant/tenant.ts";
+import { userRpc } from "./user/rpc.ts";
+import { addUser } from "./user/service.ts";
+import { selectUserByEmail } from "./user/store.ts";
+import { userName } from "./user/user.ts";
+
+/** What tests and tools replace. */
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly ids?: Ids;
+  readonly log: Log;
+}
+
+/** A running node. */
+export interface App {
+  readonly grpcPort: number;
+  readonly httpPort: number;
+  /** The first admin key, when this start created it. */
+  readonly firstKey: string | undefined;
+  /** Runs the background work now: purge, compaction, last-used times. */
+  tick(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts a node: the one place that constructs things. Throws OperatorError for what an operator must mend. */
+export async function startApp(config: Config, overrides: Overrides): Promise<App> {
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const step of stops.splice(0).reverse()) await step();
+  };
+  try {
+    return await construct(config, overrides, stops, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function construct(config: Config, overrides: Overrides, stops: (() => Promise<void>)[], stop: () => Promise<void>) {
+  const { log, clock = systemClock, ids = systemIds } = overrides;
+  const tls = readTls(config.TLS_CERT_FILE, config.TLS_KEY_FILE);
+  const sql = await openDatabase(config, stops);
+  const secrets = await readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, selectSecrets);
+  const seal = createSeal(secrets.get("page-token-key") ?? new Uint8Array(32));
+  const database = Buffer.from(secrets.get("database-id") ?? []).toString("hex").slice(0, 8);
+  const token = (position: Parameters<typeof formatPosition>[1]) => formatPosition(database, position);
+  const table = createTenantTable();
+  const hub = createHub();
+  const onError = (error: unknown) => log.warn("background work failed", { error });
+
+  let feed: Feed | undefined;
+  const bell = config.REDIS_URL ? await openBell(config.REDIS_URL, `tenantplane:${database}`, () => feed?.nudge()) : undefined;
+  if (bell) stops.push(() => bell.stop());
+  const nudge = () => {
+    feed?.nudge();
+    bell?.ring();
+  };
+  const deps = { sql, clock, ids, nudge, seal, sha256 };
+  const find = finders(sql, table);
+  const authenticator = createAuthenticator({ ...deps, ...find, loadKey: (id) => loadKey(deps, id), oidc: oidcOf(config) });
+  const apply = (batch: Batch) => applyBatch(batch, table, authenticator.forgetKey);
+  const started = startFeed({ sql, hub, pollMs: config.CHANGE_POLL_MS, apply, onError }, await loadTable(sql, table));
+  feed = started;
+  stops.push(() => started.stop());
+
+  const firstKey = await createFirstKey(deps, sql);
+  const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers });
+  const tenantDeps: TenantDeps = {
+    ...deps,
+    onCreate: async (mutation, _, tenant, email) => {
+      await addUser(deps, mutation, tenant, { email, displayName: "", role: "tenant.admin", disabled: false });
+    },
+  };
+  const watch = { hub, table, position: started.position, token, database };
+  const mounts = [
+    tenantRpc({ ...tenantDeps, ...watch, through: started.through, deleteRetentionMs: config.DELETE_RETENTION_MS }),
+    planRpc(deps),
+    integratorRpc(deps),
+    userRpc(deps),
+    accessRpc({ ...deps, ...find }),
+    auditRpc(deps),
+  ];
+  const chain = {
+    ...deps,
+    ...find,
+    log,
+    authenticator,
+    observe: metrics.observe,
+    onDenied: denials(deps, table, onError),
+    deadlineDefaultMs: config.DEADLINE_DEFAULT_MS,
+    deadlineMaxMs: config.DEADLINE_MAX_MS,
+  };
+  const guarded = guardAll(chain, mounts);
+  let draining = false;
+  const pages = createPages({ metrics: metrics.render, checks: { postgres: () => sql`select 1` }, draining: () => draining });
+  const listen = { host: config.LISTEN_HOST, tls, messageMaxBytes: config.MESSAGE_MAX_BYTES };
+  const grpc = await startGrpcListener(guarded, { ...listen, port: config.GRPC_PORT });
+  stops.push(() => grpc.stop(config.DRAIN_TIMEOUT_MS));
+  const http = await startHttpListener(guarded, { ...listen, port: config.HTTP_PORT, corsOrigins: config.CORS_ORIGINS, pages });
+  stops.push(() => http.stop(config.DRAIN_TIMEOUT_MS));
+
+  const tick = async () => {
+    await purgeDueTenants(tenantDeps, systemCtx("system/purge", "purge"), PURGE_BATCH);
+    const now = clock.now();
+    await compact(sql, now - config.CHANGE_RETENTION_MS, now - config.IDEMPOTENCY_RETENTION_MS);
+    const used = authenticator.takeUsedKeys();
+    if (used.length > 0) await writeAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, (tx) => touchKeys(tx, used, now));
+  };
+  const stopTicking = every(TICK_MS, tick, onError);
+  stops.push(async () => {
+    stopTicking();
+    draining = true;
+    hub.shutdown();
+  });
+  return { grpcPort: grpc.port, httpPort: http.port, firstKey, tick, stop };
+}
+
+/** Reading the state of a new node, and other work of the node itself. */
+const START_TIMEOUT_MS = 60_000;
+/** Last-used times are exact to within it; purges and compaction are in no hurry. */
+const TICK_MS = 30_000;
+/** Purges of one round; the rest follows in the next. */
+const PURGE_BATCH = 200;
+/** Rows of one step while the table is loaded. */
+const LOAD_BATCH = 2_000;
+/** The lock that a node without Redis holds on its database. */
+const SINGLE_NODE_LOCK = 7_315_002;
+
+async function openDatabase(config: Config, stops: (() => Promise<void>)[]): Promise<Sql> {
+  let url: string = config.DATABASE_URL;
+  if (url === "") {
+    const embedded = await startEmbeddedPostgres({ dataFolder: config.DATA_FOLDER });
+    stops.push(() => embedded.stop());
+    url = embedded.url;
+  }
+  await migrate({ url });
+  if (config.REDIS_URL === "") await claimDatabase(url, stops);
+  const sql = openPostgres(url, { poolSize: config.DATABASE_POOL_SIZE, role: "tenantplane_app" });
+  stops.push(() => sql.end({ timeout: 2 }));
+  return sql;
+}
+
+// Without Redis nodes can't wake each other, and jobs run in process: one node a database.
+async function claimDatabase(url: string, stops: (() => Promise<void>)[]): Promise<void> {
+  const sql = openPostgres(url, { poolSize: 1, name: "tenantplane single node" });
+  stops.push(() => sql.end({ timeout: 1 }));
+  const [row] = await sql<{ ok: boolean }[]>`select pg_try_advisory_lock(${SINGLE_NODE_LOCK}) as ok`;
+  if (!row?.ok) {
+    throw new OperatorError("Another node without Redis uses this database: stop it, or set REDIS_URL on all nodes.");
+  }
+}
+
+// The bound is read before the rows: what commits in between is applied twice, which the table does not mind.
+async function loadTable(sql: Sql, table: TenantTable) {
+  return readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, async (tx) => {
+    const xid = await selectBound(tx);
+    for await (const tenants of scanTenants(tx, LOAD_BATCH)) for (const tenant of tenants) table.put(tenant);
+    return { xid, seq: 0 };
+  });
+}
+
+function applyBatch(batch: Batch, table: TenantTable, forgetKey: (keyId: string) => void): void {
+  for (const change of batch.changes) {
+    if (change.noun === "apiKey") forgetKey(change.resource.slice("apiKeys/".length));
+    if (change.noun !== "tenant") continue;
+    if (change.after) table.put(change.after as Tenant);
+    else if (change.tenantUid) table.remove(change.tenantUid);
+  }
+}
+
+// The table may be some milliseconds behind for what was made on another node: then the database knows.
+function finders(sql: Sql, table: TenantTable) {
+  const read = <T>(fn: Parameters<typeof readAs<T>>[3]) => readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, fn);
+  const findTenant = async (id: string) => table.byId(id) ?? read((tx) => selectTenant(tx, id));
+  return {
+    findTenant,
+    findTenantByUid: async (uid: string) => table.byUid(uid) ?? read((tx) => selectTenantByUid(tx, uid)),
+    findIntegrator: (id: string) => read((tx) => selectIntegrator(tx, id)),
+    findUser: async (tenantId: string, email: string) => {
+      const user = await read((tx) => selectUserByEmail(tx, tenantId, email));
+      if (!user) return undefined;
+      const scope = { kind: "tenant" as const, tenantId, tenantUid: user.tenantUid };
+      return { actor: userName(user), disabled: user.disabled, binding: { role: user.role as Role, scope } };
+    },
+  };
+}
+
+/** Refusals recorded at once; a flood of them is counted in the metrics and not written. */
+const DENIALS_MAX = 20;
+
+function denials(deps: MutationDeps & { seal: ReturnType<typeof createSeal> }, table: TenantTable, onError: (e: unknown) => void) {
+  let underWay = 0;
+  return (denied: Parameters<Parameters<typeof guardAll>[0]["onDenied"]>[0]) => {
+    if (underWay >= DENIALS_MAX) return;
+    underWay += 1;
+    // The refused caller's own tenant must not learn of others: the entry belongs to whom it was tried on.
+    const tenant = denied.resource.startsWith("tenants/") ? table.byId(denied.resource.split("/")[1] ?? "") : undefined;
+    const owner = { tenantUid: tenant?.uid ?? null, integratorUid: tenant?.integratorUid ?? null };
+    recordDenied(deps, { ...denied, actor: denied.principal.actor }, owner)
+      .catch(onError)
+      .finally(() => {
+        underWay -= 1;
+      });
+  };
+}
+
+async function createFirstKey(deps: Parameters<typeof createApiKey>[0], sql: Sql): Promise<string | undefined> {
+  if ((await readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, countPlatformKeys)) > 0) return undefined;
+  const platform = { scope: { kind: "platform" }, target: { kind: "platform" }, integratorUid: null } as const;
+  const input = { ...platform, displayName: "first admin key", role: "platform.admin", expiresAt: null } as const;
+  return (await createApiKey(deps, systemCtx("system/start", "start"), input)).secret;
+}
+
+function systemCtx(actor: string, method: string): Ctx {
+  return {
+    principal: { actor, bindings: [{ role: "platform.admin", scope: { kind: "platform" } }] },
+    method,
+    callId: "",
+    idempotency: undefined,
+    validateOnly: false,
+    reason: "",
+    callerAddress: "",
+    deadline: Number.POSITIVE_INFINITY,
+    signal: new AbortController().signal,
+  };
+}
+
+function oidcOf(config: Config) {
+  if (config.OIDC_ISSUER === "") return undefined;
+  return {
+    issuer: config.OIDC_ISSUER,
+    audience: config.OIDC_AUDIENCE,
+    jwksUrl: config.OIDC_JWKS_URL,
+    rolesClaim: config.OIDC_ROLES_CLAIM,
+  };
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+// Starts the command line on the Node that the project brings, whatever Node the machine has.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const node = `${root}node_modules/.bin/node`;
+if (!existsSync(node)) {
+  console.error("The packages are not installed yet: run `npm start` once.");
+  process.exit(1);
+}
+const child = spawn(node, ["--conditions=source", `${root}src/main.ts`, ...process.argv.slice(2)], { stdio: "inherit" });
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+child.on("exit", (code, signal) => {
+  process.exitCode = code ?? (signal ? 1 : 0);
+});

@@ -1,0 +1,38 @@
+import { Redis } from "ioredis";
+import { OperatorError } from "./operator-error.ts";
+
+/** A channel by which nodes wake each other. Losing it costs time, never a change. */
+export interface Bell {
+  ring(): void;
+  stop(): Promise<void>;
+}
+
+/** Connects to Redis and listens on a channel. Throws OperatorError when Redis can't be reached. */
+export async function openBell(url: string, channel: string, onRing: () => void): Promise<Bell> {
+  const options = { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, maxRetriesPerRequest: 1, enableOfflineQueue: false };
+  const publisher = new Redis(url, options);
+  const subscriber = new Redis(url, { ...options, enableOfflineQueue: true });
+  // Both reconnect by themselves; what was not heard meanwhile is found by polling.
+  for (const client of [publisher, subscriber]) client.on("error", () => {});
+  try {
+    await publisher.connect();
+    await subscriber.connect();
+    await subscriber.subscribe(channel);
+  } catch (error) {
+    publisher.disconnect();
+    subscriber.disconnect();
+    const why = error instanceof Error ? error.message.split("\n")[0] : "unknown";
+    throw new OperatorError(`Redis at ${new URL(url).host} can't be used: ${why}. Check REDIS_URL, or unset it for a single node.`);
+  }
+  subscriber.on("message", onRing);
+  return {
+    ring: () => void publisher.publish(channel, "").catch(() => {}),
+    async stop() {
+      publisher.disconnect();
+      subscriber.disconnect();
+    },
+  };
+}
+
+/** A Redis on the same network answers in milliseconds. */
+const CONNECT_TIMEOUT_MS = 3_000;
