@@ -71,10 +71,11 @@ export function applyScope(tx: Tx, scope: RowScope, timeoutMs: number, lock?: st
     set_config('app.integrators', ${scope.integrators.join(",")}, true),
     set_config('app.actor', ${scope.actor}, true),
     set_config('statement_timeout', ${statementMs}, true),
-    set_config('idle_in_transaction_session_timeout', ${IDLE_IN_TRANSACTION_MS}, true)`;
+    set_config('idle_in_transaction_session_timeout', ${IDLE_IN_TRANSACTION_MS}, true)`.execute();
+  // Queries are lazy: `execute` sends this one before whatever the caller asks next.
   if (lock === undefined) return settings;
   // Two statements, sent together: the timeout of the first one bounds the wait of the second.
-  return Promise.all([settings, tx`select pg_advisory_xact_lock(${ROOT_LOCK_SPACE}, hashtext(${lock}))`]);
+  return Promise.all([settings, tx`select pg_advisory_xact_lock(${ROOT_LOCK_SPACE}, hashtext(${lock}))`.execute()]);
 }
 
 /** A transaction that waits this long for its client holds back the change log of everybody: end it. */

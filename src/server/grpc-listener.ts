@@ -1,7 +1,7 @@
-import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { type DescFile, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
-import { loadFileDescriptorSetFromBuffer } from "@grpc/proto-loader";
+import type { PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { OperatorError } from "../platform/operator-error.ts";
@@ -77,6 +77,7 @@ function packageOf(files: readonly DescFile[]) {
     closure.add(file);
   };
   for (const file of files) add(file);
-  const set = create(FileDescriptorSetSchema, { file: [...closure].map((file) => file.proto) });
-  return loadFileDescriptorSetFromBuffer(Buffer.from(toBinary(FileDescriptorSetSchema, set)));
+  // The package reads nothing of a definition but these bytes; its own loader would rewrite and so damage them.
+  const fileDescriptorProtos = [...closure].map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
+  return { tenantplane: { format: "", type: {}, fileDescriptorProtos } } as unknown as PackageDefinition;
 }
