@@ -5,6 +5,7 @@ export default defineConfig({
   resolve: { conditions: ["source", "node", "import", "module", "default"] },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/global-setup.ts"],
     pool: "forks",
     // Two workers: the suites share one Postgres server and are sized for two cores.
     maxWorkers: 2,
