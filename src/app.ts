@@ -27,7 +27,9 @@ import { createAuthenticator } from "./server/authenticate.ts";
 import { guardAll } from "./server/chain.ts";
 import { startGrpcListener } from "./server/grpc-listener.ts";
 import { readTls, startHttpListener } from "./server/http-listener.ts";
+import type { Mount } from "./server/handlers.ts";
 import { createPages } from "./server/pages.ts";
+import { SERVICES } from "./server/services.ts";
 import { tenantRpc } from "./tenant/rpc.ts";
 import { purgeDueTenants, type TenantDeps } from "./tenant/service.ts";
 import { scanTenants, selectTenant, selectTenantByUid } from "./tenant/store.ts";
@@ -124,6 +126,7 @@ async function construct(config: Config, overrides: Overrides, stops: (() => Pro
     deadlineDefaultMs: config.DEADLINE_DEFAULT_MS,
     deadlineMaxMs: config.DEADLINE_MAX_MS,
   };
+  requireAllServices(mounts);
   const guarded = guardAll(chain, mounts);
   let draining = false;
   const pages = createPages({ metrics: metrics.render, checks: { postgres: () => sql`select 1` }, draining: () => draining });
@@ -159,6 +162,11 @@ const PURGE_BATCH = 200;
 const LOAD_BATCH = 2_000;
 /** The lock that a node without Redis holds on its database. */
 const SINGLE_NODE_LOCK = 7_315_002;
+
+function requireAllServices(mounts: readonly Mount[]): void {
+  const missing = SERVICES.filter((service) => !mounts.some((mounted) => mounted.service === service));
+  if (missing.length > 0) throw new Error(`not mounted: ${missing.map((service) => service.typeName).join(", ")}`);
+}
 
 async function openDatabase(config: Config, stops: (() => Promise<void>)[]): Promise<Sql> {
   let url: string = config.DATABASE_URL;

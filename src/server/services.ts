@@ -1,0 +1,9 @@
+import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
+import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
+import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
+import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
+import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
+
+/** Every service of the public API; `startApp` refuses to start when one of them is not mounted. */
+export const SERVICES = [TenantService, PlanService, IntegratorService, UserService, AccessService, AuditService] as const;

@@ -1,0 +1,206 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { SERVICES } from "../../src/server/services.ts";
+import { type Clients, createDatabase, startTestApp, type TestApp } from "../support/app.ts";
+import { refusal } from "../support/errors.ts";
+
+let database: Awaited<ReturnType<typeof createDatabase>>;
+let app: TestApp;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  app = await startTestApp(database);
+  await app.admin.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
+  for (const integratorId of ["north", "south"]) {
+    await app.admin.integrators.createIntegrator({ integratorId, integrator: { displayName: integratorId } });
+    const tenant = { displayName: "T", plan: "plans/basic", integrator: `integrators/${integratorId}` };
+    await app.admin.tenants.createTenant({ tenantId: `${integratorId}-one`, tenant, activate: true });
+  }
+});
+afterAll(async () => {
+  await app.stop();
+  await database.drop();
+});
+
+async function keyFor(role: string, scope: string, by: Clients = app.admin): Promise<Clients> {
+  const { secret } = await by.access.createApiKey({ apiKey: { displayName: "k", role, scope } });
+  return app.clients(secret);
+}
+
+/** Calls an RPC with an empty request; answers the code it was refused with, or "ok". */
+async function probe(clients: Clients, service: (typeof SERVICES)[number], method: string): Promise<string> {
+  const desc = service.methods.find((candidate) => candidate.localName === method);
+  if (!desc) throw new Error(`${method} is gone`);
+  const call = (clients.of(service) as unknown as Record<string, (request: object) => unknown>)[method];
+  const answer = call?.(create(desc.input));
+  try {
+    if (desc.methodKind === "unary") await answer;
+    else for await (const _ of answer as AsyncIterable<unknown>) break;
+    return "ok";
+  } catch (error) {
+    return Code[ConnectError.from(error).code];
+  }
+}
+
+const RPCS = SERVICES.flatMap((service) => service.methods.map((method) => ({ service, name: method.localName })));
+
+describe("every RPC there is", () => {
+  it("refuses a call without a key", async () => {
+    const nobody = app.clients("");
+    const codes = await Promise.all(RPCS.map(({ service, name }) => probe(nobody, service, name)));
+    expect(Object.fromEntries(RPCS.map(({ name }, i) => [name, codes[i]]))).toEqual(
+      Object.fromEntries(RPCS.map(({ name }) => [name, "Unauthenticated"])),
+    );
+  });
+
+  it("refuses the keys of a tenant that is not ACTIVE, within a second, streams under way included", async () => {
+    const tenant = { displayName: "T", plan: "plans/basic" };
+    await app.admin.tenants.createTenant({ tenantId: "to-suspend", tenant, activate: true });
+    const own = await keyFor("tenant.admin", "tenants/to-suspend");
+    const stream = own.tenants.watchTenants({})[Symbol.asyncIterator]();
+    await stream.next();
+    await app.admin.tenants.suspendTenant({ name: "tenants/to-suspend", suspension: Suspension_Reason.POLICY });
+    const startedAt = performance.now();
+    const ended = await refusal(drain(stream));
+    const endedMs = performance.now() - startedAt;
+    const codes = await Promise.all(RPCS.map(({ service, name }) => probe(own, service, name)));
+    expect(new Set(codes)).toEqual(new Set(["PermissionDenied"]));
+    expect(ended.reason).toBe("TENANT_NOT_ACTIVE");
+    expect(endedMs).toBeLessThan(1_000);
+    await app.admin.tenants.resumeTenant({ name: "tenants/to-suspend", suspension: Suspension_Reason.POLICY });
+    await expect.poll(() => own.tenants.getTenant({ name: "tenants/to-suspend" }).then((r) => r.tenant?.name)).toBe("tenants/to-suspend");
+  });
+});
+
+describe("roles and scopes", () => {
+  it("shows an integrator its own tenants and no others, and answers the same for those that do not exist", async () => {
+    const north = await keyFor("integrator.admin", "integrators/north");
+    const { tenants } = await north.tenants.listTenants({});
+    const other = await refusal(north.tenants.getTenant({ name: "tenants/south-one" }));
+    const missing = await refusal(north.tenants.getTenant({ name: "tenants/nothing-here" }));
+    expect(tenants.map((tenant) => tenant.name)).toEqual(["tenants/north-one"]);
+    expect([other, missing]).toEqual([
+      { code: "PermissionDenied", reason: "PERMISSION_DENIED", fields: [] },
+      { code: "PermissionDenied", reason: "PERMISSION_DENIED", fields: [] },
+    ]);
+  });
+
+  it("hides other tenants from batch reads, cached or not, and from the audit log", async () => {
+    const north = await keyFor("integrator.admin", "integrators/north");
+    for (const cached of [false, true]) {
+      const consistency = { requirement: { case: cached ? ("cached" as const) : ("strong" as const), value: true } };
+      const call = north.tenants.batchGetTenants({ names: ["tenants/north-one", "tenants/south-one"], consistency });
+      expect((await refusal(call)).reason).toBe("RESOURCE_NOT_FOUND");
+    }
+    const { entries } = await north.audit.listAuditEntries({ pageSize: 1_000 });
+    const foreign = entries.filter((entry) => entry.resource.includes("south"));
+    expect([entries.length > 0, foreign]).toEqual([true, []]);
+  });
+
+  it("lets nobody create a key with more power than their own", async () => {
+    const north = await keyFor("integrator.admin", "integrators/north");
+    const attempts = [
+      { role: "platform.admin", scope: "platform" },
+      { role: "integrator.admin", scope: "integrators/south" },
+      { role: "tenant.admin", scope: "tenants/south-one" },
+    ];
+    for (const attempt of attempts) {
+      const call = north.access.createApiKey({ apiKey: { displayName: "k", ...attempt } });
+      expect((await refusal(call)).code).toBe("PermissionDenied");
+    }
+    const granted = await keyFor("tenant.viewer", "tenants/north-one", north);
+    expect((await granted.tenants.getTenant({ name: "tenants/north-one" })).tenant?.displayName).toBe("T");
+    expect((await refusal(granted.tenants.archiveTenant({ name: "tenants/north-one" }))).code).toBe("PermissionDenied");
+  });
+
+  it("records refused attempts with who and what", async () => {
+    const viewer = await keyFor("tenant.viewer", "tenants/north-one");
+    await refusal(viewer.tenants.archiveTenant({ name: "tenants/north-one" }));
+    await expect
+      .poll(async () => {
+        const filter = 'outcome = DENIED AND method = "*ArchiveTenant" AND resource = "tenants/north-one"';
+        const { entries } = await app.admin.audit.listAuditEntries({ filter });
+        return entries.length;
+      })
+      .toBeGreaterThan(0);
+  });
+});
+
+describe("API keys", () => {
+  it("keeps both secrets alive through a rotation until the overlap is over, and ends at once when revoked", async () => {
+    const made = await app.admin.access.createApiKey({ apiKey: { displayName: "k", role: "service", scope: "platform" } });
+    const name = made.apiKey?.name ?? "";
+    const rotated = await app.admin.access.rotateApiKey({ name, overlap: { seconds: 60n, nanos: 0 } });
+    const both = await Promise.all(
+      [made.secret, rotated.secret].map((key) => app.clients(key).tenants.listTenants({ pageSize: 1 }).then(() => "ok")),
+    );
+    const again = await app.admin.access.rotateApiKey({ name, overlap: { seconds: 0n, nanos: 0 } });
+    await expect
+      .poll(() => refusalCode(app.clients(made.secret)), { timeout: 1_000 })
+      .toBe("Unauthenticated");
+    await app.admin.access.revokeApiKey({ name });
+    await expect.poll(() => refusalCode(app.clients(again.secret)), { timeout: 1_000 }).toBe("Unauthenticated");
+    expect(both).toEqual(["ok", "ok"]);
+  });
+
+  it("never shows a secret again: not in lists, not in the audit log, not on a retry", async () => {
+    const requestId = crypto.randomUUID();
+    const request = { apiKey: { displayName: "secretive", role: "service", scope: "platform" }, requestId };
+    const { secret } = await app.admin.access.createApiKey(request);
+    const retry = await refusal(app.admin.access.createApiKey(request));
+    const { apiKeys } = await app.admin.access.listApiKeys({ pageSize: 1_000 });
+    const { entries } = await app.admin.audit.listAuditEntries({ pageSize: 1_000 });
+    const shown = JSON.stringify([apiKeys, entries], (_, value) => (typeof value === "bigint" ? String(value) : value));
+    expect([retry.reason, shown.includes(secret.slice(-64)), shown.includes("secretive")]).toEqual(["RESOURCE_EXISTS", false, true]);
+  });
+});
+
+describe("the listeners", () => {
+  it("answer the same on gRPC, gRPC over the HTTP port, and Connect", async () => {
+    const transports = [
+      createGrpcTransport({ baseUrl: `http://127.0.0.1:${app.grpcPort}` }),
+      createGrpcTransport({ baseUrl: `http://127.0.0.1:${app.httpPort}` }),
+      createConnectTransport({ baseUrl: `http://127.0.0.1:${app.httpPort}`, httpVersion: "1.1" }),
+    ];
+    const headers = { authorization: `Bearer ${app.adminKey}` };
+    const [tenants] = SERVICES.filter((service) => service.typeName === "tenantplane.v1.TenantService");
+    if (!tenants) throw new Error("TenantService is gone");
+    const answers = await Promise.all(
+      transports.map(async (transport) => {
+        const client = createClient(tenants, transport) as unknown as Clients["tenants"];
+        const found = await client.getTenant({ name: "tenants/north-one" }, { headers });
+        const bad = await refusal(client.listTenants({ filter: "nope = 1" }, { headers }));
+        return { name: found.tenant?.name, etag: found.tenant?.etag, bad };
+      }),
+    );
+    expect(answers[0]?.bad).toEqual({ code: "InvalidArgument", reason: "INVALID_FIELDS", fields: ["filter"] });
+    expect([answers[1], answers[2]]).toEqual([answers[0], answers[0]]);
+  });
+
+  it("answer /livez, /readyz and /metrics without a key, and a browser's preflight", async () => {
+    const base = `http://127.0.0.1:${app.httpPort}`;
+    const pages = await Promise.all(["/livez", "/readyz?verbose", "/metrics", "/nothing"].map((path) => fetch(base + path)));
+    const metrics = await pages[2]?.text();
+    const preflight = await fetch(`${base}/tenantplane.v1.TenantService/GetTenant`, {
+      method: "OPTIONS",
+      headers: { origin: "https://app.example", "access-control-request-method": "POST" },
+    });
+    expect(pages.map((page) => page.status)).toEqual([200, 200, 200, 404]);
+    expect(metrics).toContain('tenantplane_calls_total{method="tenantplane.v1.TenantService/GetTenant",code="ok"}');
+    expect([preflight.status, preflight.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
+  });
+});
+
+async function drain(stream: AsyncIterator<unknown>): Promise<void> {
+  for (let next = await stream.next(); !next.done; next = await stream.next());
+}
+
+async function refusalCode(clients: Clients): Promise<string> {
+  return clients.tenants.listTenants({ pageSize: 1 }).then(
+    () => "ok",
+    (error: unknown) => Code[ConnectError.from(error).code],
+  );
+}
