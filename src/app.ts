@@ -107,7 +107,7 @@ async function construct(config: Config, overrides: Overrides, stops: (() => Pro
       await addUser(deps, mutation, tenant, { email, displayName: "", role: "tenant.admin", disabled: false });
     },
   };
-  const watch = { hub, table, position: started.position, token, database };
+  const watch = { hub, table, position: started.position, refresh: started.refresh, token, database };
   const mounts = [
     tenantRpc({ ...tenantDeps, ...watch, through: started.through, deleteRetentionMs: config.DELETE_RETENTION_MS }),
     planRpc(deps),

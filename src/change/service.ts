@@ -17,6 +17,8 @@ export interface FeedDeps {
 export interface Feed {
   /** Reads at once, rather than at the next poll. */
   nudge(): void;
+  /** Reads at once, and resolves when all that was decided before is in the node's memory. */
+  refresh(): Promise<void>;
   /** Every transaction below this id is in the node's memory. */
   through(): bigint;
   position(): Position;
@@ -63,6 +65,7 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
   const stopPolling = every(deps.pollMs, read, deps.onError);
   return {
     nudge: () => void read().catch(deps.onError),
+    refresh: read,
     through: () => through,
     position: () => position,
     async stop() {
@@ -103,8 +106,8 @@ export async function* follow(
 ): AsyncGenerator<Batch> {
   let position = after;
   const floor = await readAs(deps.sql, PLATFORM_SCOPE, READ_TIMEOUT_MS, selectFloor);
-  if (position.xid < floor) {
-    const oldest = deps.token({ xid: floor, seq: 0 });
+  if (position.xid <= floor) {
+    const oldest = deps.token({ xid: floor + 1n, seq: 0 });
     throw new DomainError("REVISION_COMPACTED", `changes before ${oldest} are forgotten`, { oldest_revision: oldest });
   }
   for (let complete = false; !complete; ) {

@@ -75,7 +75,7 @@ export async function deleteChangesBefore(sql: Queryable, at: number): Promise<n
   return row?.n ?? 0;
 }
 
-/** The newest forgotten transaction: a resume token at or above it has missed nothing. */
+/** The newest forgotten transaction: only a position above it has missed nothing. */
 export async function selectFloor(sql: Queryable): Promise<bigint> {
   const [row] = await sql<{ xid: string }[]>`select xid::text from change_floor`;
   return BigInt(row?.xid ?? 0);

@@ -47,10 +47,17 @@ export async function startGrpcListener(guarded: readonly Guarded[], options: Gr
     port,
     async stop(timeoutMs) {
       for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
-      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      const timer = setTimeout(() => server.forceShutdown(), timeoutMs);
-      await drained;
-      clearTimeout(timer);
+      // A client that does not read keeps its session open, and the library then never reports the end: force it.
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, timeoutMs);
+        server.tryShutdown(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
     },
   };
 }

@@ -29,6 +29,8 @@ export interface WatchDeps {
   readonly table: TenantTable;
   /** Where the table stands. */
   readonly position: () => Position;
+  /** Brings the table up to now. */
+  readonly refresh: () => Promise<void>;
   readonly token: (position: Position) => string;
   /** The database's id, as its tokens carry it. */
   readonly database: string;
@@ -86,6 +88,7 @@ async function* fromStart(
   subscription: ReturnType<Hub["subscribe"]>,
   resync: boolean,
 ): AsyncGenerator<Message> {
+  await deps.refresh();
   // Read in one turn of the event loop: the copy is exactly the state at the position.
   const position = deps.position();
   const tenants = deps.table.all().filter((tenant) => isVisible(view, tenant));

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +16,8 @@ declare module "vitest" {
 /** One Postgres and one Redis for the whole run, in a temporary folder, on free loopback ports. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), "tenantplane-test-"));
+  // As root, Postgres runs as a system user that must be able to enter.
+  chmodSync(folder, 0o755);
   // A crash of the machine may lose the tests' data; nothing else may.
   const settings = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
   const postgres = process.env.TEST_DATABASE_URL

@@ -1,0 +1,157 @@
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { migrate } from "../src/migrations/migrate.ts";
+import { openPostgres, PLATFORM_SCOPE, type RowScope, type Sql, writeAs } from "../src/platform/postgres.ts";
+import { createDatabase, startTestApp } from "./support/app.ts";
+
+let database: Awaited<ReturnType<typeof createDatabase>>;
+let app: Sql;
+let owner: postgres.Sql;
+const [mine, other] = [crypto.randomUUID(), crypto.randomUUID()];
+
+beforeAll(async () => {
+  database = await createDatabase();
+  await migrate(database);
+  owner = postgres(database.url, { max: 1, onnotice: () => {} });
+  app = openPostgres(database.url, { poolSize: 2, role: "tenantplane_app" });
+  await writeAs(app, PLATFORM_SCOPE, 5_000, async (tx) => {
+    const plan = crypto.randomUUID();
+    await tx`insert into plan (uid, plan_id, version, revision, created_at) values (${plan}, 'basic', 1, 1, now())`;
+    await tx`insert into plan_version (plan_uid, version, display_name, limits, entitlements, settings, created_at)
+      values (${plan}, 1, 'Basic', '[]', '{}', '{}', now())`;
+    for (const [uid, id] of [[mine, "mine"], [other, "other"]] as const) {
+      const integrator = crypto.randomUUID();
+      await tx`insert into integrator (uid, integrator_id, display_name, revision, created_at, updated_at)
+        values (${integrator}, ${id}, ${id}, 1, now(), now())`;
+      await tx`insert into tenant (uid, tenant_id, display_name, state, suspensions, legal_holds, integrator_uid,
+          integrator_id, plan_uid, plan_id, plan_version, labels, region, settings, time_zone, epoch, revision,
+          created_at, updated_at)
+        values (${uid}, ${id}, ${id}, 'ACTIVE', '[]', '[]', ${integrator}, ${id}, ${plan}, 'basic', 1, '{}', '', '{}',
+          'UTC', 1, 1, now(), now())`;
+      await tx`insert into transition (tenant_uid, epoch, uid, verb, to_state, reason, actor, at)
+        values (${uid}, 1, ${crypto.randomUUID()}, 'create', 'CREATED', '', 'test', now())`;
+      await tx`insert into tenant_user (tenant_uid, user_id, email, email_key, display_name, role, disabled, revision,
+          created_at, updated_at) values (${uid}, 'u', 'u@x.org', 'u@x.org', '', 'tenant.admin', false, 1, now(), now())`;
+      await tx`insert into api_key (key_id, display_name, role, scope, tenant_uid, integrator_uid, secret_hash, created_at)
+        values (${id}, 'k', 'tenant.admin', ${`tenants/${id}`}, ${uid}, ${integrator}, '', now())`;
+      await tx`insert into audit_entry (tenant_uid, integrator_uid, at, actor, method, resource, request_id, outcome,
+          changes, reason, caller_address) values (${uid}, ${integrator}, now(), '', '', '', '', 'OK', '[]', '', '')`;
+      await tx`insert into change (noun, resource, tenant_uid, integrator_uid, at)
+        values ('tenant', ${id}, ${uid}, ${integrator}, now())`;
+      await tx`insert into idempotency (actor, method, request_id, request_hash, at) values (${id}, '', '', '', now())`;
+    }
+  });
+});
+afterAll(async () => {
+  await app.end();
+  await owner.end();
+  await database.drop();
+});
+
+const tenantScope: RowScope = { platform: false, tenants: [mine], integrators: [], actor: "mine" };
+const nobody: RowScope = { platform: false, tenants: [], integrators: [], actor: "" };
+
+/** Every table of ours but the migrations' own, from the catalogue, so that a new one can't be forgotten. */
+async function tables(): Promise<string[]> {
+  const rows = await owner<{ name: string }[]>`select relname as name from pg_class
+    where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'schema_migration' order by relname`;
+  return rows.map((row) => row.name);
+}
+
+function count(scope: RowScope, table: string): Promise<number> {
+  return writeAs(app, scope, 5_000, async (tx) => (await tx.unsafe<{ n: number }[]>(`select count(*)::int as n from ${table}`))[0]?.n ?? -1);
+}
+
+describe("row level security", () => {
+  it("is forced on every table, and the server's role owns none", async () => {
+    const rows = await owner`select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
+      and relname <> 'schema_migration' and (not relrowsecurity or not relforcerowsecurity or relowner = 'tenantplane_app'::regrole)`;
+    expect([...rows]).toEqual([]);
+  });
+
+  it("shows nothing of any table to a transaction without a scope, even a forgotten one", async () => {
+    const names = await tables();
+    const seen = await Promise.all(names.map((table) => count(nobody, table)));
+    const unscoped = await Promise.all(names.map(async (table) => (await app.unsafe(`select 1 from ${table}`)).length));
+    expect([...seen, ...unscoped].filter((n) => n !== 0)).toEqual([]);
+    expect(names.length).toBeGreaterThan(10);
+  });
+
+  it("shows a tenant its own rows of every table and no others", async () => {
+    const names = await tables();
+    const counts = Object.fromEntries(await Promise.all(names.map(async (table) => [table, await count(tenantScope, table)])));
+    expect(counts).toEqual({
+      api_key: 1,
+      audit_entry: 1,
+      change: 1,
+      change_floor: 0,
+      idempotency: 1,
+      integrator: 0,
+      node_secret: 0,
+      plan: 1,
+      plan_version: 1,
+      tenant: 1,
+      tenant_user: 1,
+      transition: 1,
+    });
+  });
+
+  it("lets a tenant write no row of another", async () => {
+    const attempt = (statement: string) =>
+      writeAs(app, tenantScope, 5_000, (tx) => tx.unsafe(statement)).then(
+        (rows) => `${rows.count} rows`,
+        (error: { code?: string }) => error.code,
+      );
+    const outcomes = await Promise.all([
+      attempt(`update tenant set display_name = 'x' where uid = '${other}'`),
+      attempt(`delete from tenant_user where tenant_uid = '${other}'`),
+      attempt(`update api_key set tenant_uid = '${mine}' where tenant_uid = '${other}'`),
+      attempt(`insert into transition select '${other}', 9, uid, verb, from_state, to_state, reason, actor, at from transition`),
+      attempt(`update plan set version = 2`),
+    ]);
+    expect(outcomes).toEqual(["0 rows", "0 rows", "0 rows", "42501", "0 rows"]);
+  });
+});
+
+describe("the audit log", () => {
+  it("refuses UPDATE, DELETE and TRUNCATE to the server's role and to the owner", async () => {
+    const statements = ["update audit_entry set actor = 'x'", "delete from audit_entry", "truncate audit_entry"];
+    const codes = await Promise.all(
+      statements.flatMap((statement) => [
+        writeAs(app, PLATFORM_SCOPE, 5_000, (tx) => tx.unsafe(statement)).catch((error: { code?: string }) => error.code),
+        owner.unsafe(statement).catch((error: { code?: string }) => error.code),
+      ]),
+    );
+    expect(codes).toEqual(Array(6).fill("42501"));
+  });
+});
+
+describe("migrations", () => {
+  it("may run again and on several nodes at once, and apply nothing twice", async () => {
+    const runs = await Promise.all([migrate(database), migrate(database)]);
+    expect(runs).toEqual([{ applied: 0 }, { applied: 0 }]);
+  });
+
+  it("refuse a database of a newer release in one line", async () => {
+    const newer = await createDatabase();
+    await migrate(newer);
+    const sql = postgres(newer.url, { max: 1 });
+    await sql`insert into schema_migration (version, file, checksum) values (9999, '9999_future.sql', '')`;
+    await sql.end();
+    await expect(startTestApp(newer)).rejects.toThrow(/newer release \(9999_future.sql\)/);
+    await newer.drop();
+  });
+});
+
+describe("a node without Redis", () => {
+  it("refuses a second one on its database in one line, and starts when the first has stopped", async () => {
+    const shared = await createDatabase();
+    const first = await startTestApp(shared);
+    await expect(startTestApp(shared)).rejects.toThrow(/^Another node without Redis uses this database: stop it, or set REDIS_URL/);
+    await first.stop();
+    const second = await startTestApp(shared, { adminKey: first.adminKey });
+    expect((await second.admin.tenants.listTenants({})).tenants).toEqual([]);
+    await second.stop();
+    await shared.drop();
+  });
+});
