@@ -11,13 +11,19 @@ if (process.argv.includes("--redis")) findRedis();
 
 function installPackages() {
   const hash = createHash("sha256");
-  for (const file of ["package.json", "package-lock.json", "sdk/package.json"]) hash.update(readFileSync(join(root, file)));
+  for (const file of ["package.json", "package-lock.json", "sdk/package.json"])
+    hash.update(readFileSync(join(root, file)));
   const wanted = hash.digest("hex");
   const mark = join(root, "node_modules", ".prepared");
   if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return;
   console.log("Installing packages (once; about half a minute) ...");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-  const run = spawnSync(npm, ["ci", "--loglevel=error", "--no-fund", "--no-audit"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  // Not `npm ci`: it refuses a lock made where builds for other platforms could not be looked up. This keeps to the
+  // lock's versions and writes nothing but node_modules.
+  const run = spawnSync(npm, ["install", "--no-save", "--loglevel=error", "--no-fund", "--no-audit"], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   if (run.status !== 0) {
     console.error("The packages could not be installed: see above, then try again.");
     process.exit(1);

@@ -26,8 +26,8 @@ import { accessRpc } from "./server/access-rpc.ts";
 import { createAuthenticator } from "./server/authenticate.ts";
 import { guardAll } from "./server/chain.ts";
 import { startGrpcListener } from "./server/grpc-listener.ts";
-import { readTls, startHttpListener } from "./server/http-listener.ts";
 import type { Mount } from "./server/handlers.ts";
+import { readTls, startHttpListener } from "./server/http-listener.ts";
 import { createPages } from "./server/pages.ts";
 import { SERVICES } from "./server/services.ts";
 import { tenantRpc } from "./tenant/rpc.ts";
@@ -72,20 +72,29 @@ export async function startApp(config: Config, overrides: Overrides): Promise<Ap
   }
 }
 
-async function construct(config: Config, overrides: Overrides, stops: (() => Promise<void>)[], stop: () => Promise<void>) {
+async function construct(
+  config: Config,
+  overrides: Overrides,
+  stops: (() => Promise<void>)[],
+  stop: () => Promise<void>,
+) {
   const { log, clock = systemClock, ids = systemIds } = overrides;
   const tls = readTls(config.TLS_CERT_FILE, config.TLS_KEY_FILE);
   const sql = await openDatabase(config, stops);
   const secrets = await readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, selectSecrets);
   const seal = createSeal(secrets.get("page-token-key") ?? new Uint8Array(32));
-  const database = Buffer.from(secrets.get("database-id") ?? []).toString("hex").slice(0, 8);
+  const database = Buffer.from(secrets.get("database-id") ?? [])
+    .toString("hex")
+    .slice(0, 8);
   const token = (position: Parameters<typeof formatPosition>[1]) => formatPosition(database, position);
   const table = createTenantTable();
   const hub = createHub();
   const onError = (error: unknown) => log.warn("background work failed", { error });
 
   let feed: Feed | undefined;
-  const bell = config.REDIS_URL ? await openBell(config.REDIS_URL, `tenantplane:${database}`, () => feed?.nudge()) : undefined;
+  const bell = config.REDIS_URL
+    ? await openBell(config.REDIS_URL, `tenantplane:${database}`, () => feed?.nudge())
+    : undefined;
   if (bell) stops.push(() => bell.stop());
   const nudge = () => {
     feed?.nudge();
@@ -93,7 +102,12 @@ async function construct(config: Config, overrides: Overrides, stops: (() => Pro
   };
   const deps = { sql, clock, ids, nudge, seal, sha256 };
   const find = finders(sql, table);
-  const authenticator = createAuthenticator({ ...deps, ...find, loadKey: (id) => loadKey(deps, id), oidc: oidcOf(config) });
+  const authenticator = createAuthenticator({
+    ...deps,
+    ...find,
+    loadKey: (id) => loadKey(deps, id),
+    oidc: oidcOf(config),
+  });
   const apply = (batch: Batch) => applyBatch(batch, table, authenticator.forgetKey);
   const started = startFeed({ sql, hub, pollMs: config.CHANGE_POLL_MS, apply, onError }, await loadTable(sql, table));
   feed = started;
@@ -129,11 +143,20 @@ async function construct(config: Config, overrides: Overrides, stops: (() => Pro
   requireAllServices(mounts);
   const guarded = guardAll(chain, mounts);
   let draining = false;
-  const pages = createPages({ metrics: metrics.render, checks: { postgres: () => sql`select 1` }, draining: () => draining });
+  const pages = createPages({
+    metrics: metrics.render,
+    checks: { postgres: () => sql`select 1` },
+    draining: () => draining,
+  });
   const listen = { host: config.LISTEN_HOST, tls, messageMaxBytes: config.MESSAGE_MAX_BYTES };
   const grpc = await startGrpcListener(guarded, { ...listen, port: config.GRPC_PORT });
   stops.push(() => grpc.stop(config.DRAIN_TIMEOUT_MS));
-  const http = await startHttpListener(guarded, { ...listen, port: config.HTTP_PORT, corsOrigins: config.CORS_ORIGINS, pages });
+  const http = await startHttpListener(guarded, {
+    ...listen,
+    port: config.HTTP_PORT,
+    corsOrigins: config.CORS_ORIGINS,
+    pages,
+  });
   stops.push(() => http.stop(config.DRAIN_TIMEOUT_MS));
 
   const tick = async () => {
@@ -230,7 +253,11 @@ function finders(sql: Sql, table: TenantTable) {
 /** Refusals recorded at once; a flood of them is counted in the metrics and not written. */
 const DENIALS_MAX = 20;
 
-function denials(deps: MutationDeps & { seal: ReturnType<typeof createSeal> }, table: TenantTable, onError: (e: unknown) => void) {
+function denials(
+  deps: MutationDeps & { seal: ReturnType<typeof createSeal> },
+  table: TenantTable,
+  onError: (e: unknown) => void,
+) {
   let underWay = 0;
   return (denied: Parameters<Parameters<typeof guardAll>[0]["onDenied"]>[0]) => {
     if (underWay >= DENIALS_MAX) return;

@@ -3,29 +3,89 @@ import { OperatorError } from "./platform/operator-error.ts";
 
 /** Every setting: an environment variable, its default and what it does. The docs and a golden test are made of it. */
 export const SETTINGS = {
-  DATABASE_URL: { default: "", parse: url("postgres:", "postgresql:"), help: "Postgres to use; empty starts the embedded one." },
-  REDIS_URL: { default: "", parse: url("redis:", "rediss:"), help: "Redis that joins several nodes; empty means a single node." },
-  DATA_FOLDER: { default: ".tenantplane", parse: text, help: "Where the embedded Postgres and the first admin key are kept." },
+  DATABASE_URL: {
+    default: "",
+    parse: url("postgres:", "postgresql:"),
+    help: "Postgres to use; empty starts the embedded one.",
+  },
+  REDIS_URL: {
+    default: "",
+    parse: url("redis:", "rediss:"),
+    help: "Redis that joins several nodes; empty means a single node.",
+  },
+  DATA_FOLDER: {
+    default: ".tenantplane",
+    parse: text,
+    help: "Where the embedded Postgres and the first admin key are kept.",
+  },
   LISTEN_HOST: { default: "127.0.0.1", parse: text, help: "Address both listeners bind to." },
   GRPC_PORT: { default: "50051", parse: integer(0, 65_535), help: "Port of the gRPC listener; 0 picks a free one." },
-  HTTP_PORT: { default: "8080", parse: integer(0, 65_535), help: "Port of the Connect, gRPC-Web and HTTP listener; 0 picks a free one." },
-  TLS_CERT_FILE: { default: "", parse: text, help: "PEM certificate chain; with TLS_KEY_FILE both listeners speak TLS." },
+  HTTP_PORT: {
+    default: "8080",
+    parse: integer(0, 65_535),
+    help: "Port of the Connect, gRPC-Web and HTTP listener; 0 picks a free one.",
+  },
+  TLS_CERT_FILE: {
+    default: "",
+    parse: text,
+    help: "PEM certificate chain; with TLS_KEY_FILE both listeners speak TLS.",
+  },
   TLS_KEY_FILE: { default: "", parse: text, help: "PEM private key of the certificate." },
   CORS_ORIGINS: { default: "*", parse: list, help: "Origins that browsers may call from, separated by commas." },
-  LOG_LEVEL: { default: "info", parse: oneOf<LogLevel>(LOG_LEVELS), help: "Least level that is logged: debug, info, warn, error or silent." },
+  LOG_LEVEL: {
+    default: "info",
+    parse: oneOf<LogLevel>(LOG_LEVELS),
+    help: "Least level that is logged: debug, info, warn, error or silent.",
+  },
   DATABASE_POOL_SIZE: { default: "10", parse: integer(2, 500), help: "Connections to Postgres." },
-  DEADLINE_DEFAULT_MS: { default: "10000", parse: integer(10, 600_000), help: "Deadline of a unary call that brings none." },
-  DEADLINE_MAX_MS: { default: "60000", parse: integer(10, 600_000), help: "Longest deadline of a unary call; longer ones are cut to it." },
+  DEADLINE_DEFAULT_MS: {
+    default: "10000",
+    parse: integer(10, 600_000),
+    help: "Deadline of a unary call that brings none.",
+  },
+  DEADLINE_MAX_MS: {
+    default: "60000",
+    parse: integer(10, 600_000),
+    help: "Longest deadline of a unary call; longer ones are cut to it.",
+  },
   MESSAGE_MAX_BYTES: { default: "4194304", parse: integer(1_024, 67_108_864), help: "Largest request message." },
-  DRAIN_TIMEOUT_MS: { default: "10000", parse: integer(0, 300_000), help: "How long a stop waits for calls under way." },
-  CHANGE_POLL_MS: { default: "200", parse: integer(10, 900), help: "How often a node looks for changes when nothing nudges it." },
-  CHANGE_RETENTION_MS: { default: "86400000", parse: integer(1_000, 31_536_000_000), help: "How long changes are kept for watchers to resume." },
-  IDEMPOTENCY_RETENTION_MS: { default: "86400000", parse: integer(60_000, 31_536_000_000), help: "How long a request id is remembered." },
-  DELETE_RETENTION_MS: { default: "2592000000", parse: integer(0, 31_536_000_000), help: "How long a deleted tenant can be undeleted." },
+  DRAIN_TIMEOUT_MS: {
+    default: "10000",
+    parse: integer(0, 300_000),
+    help: "How long a stop waits for calls under way.",
+  },
+  CHANGE_POLL_MS: {
+    default: "200",
+    parse: integer(10, 900),
+    help: "How often a node looks for changes when nothing nudges it.",
+  },
+  CHANGE_RETENTION_MS: {
+    default: "86400000",
+    parse: integer(1_000, 31_536_000_000),
+    help: "How long changes are kept for watchers to resume.",
+  },
+  IDEMPOTENCY_RETENTION_MS: {
+    default: "86400000",
+    parse: integer(60_000, 31_536_000_000),
+    help: "How long a request id is remembered.",
+  },
+  DELETE_RETENTION_MS: {
+    default: "2592000000",
+    parse: integer(0, 31_536_000_000),
+    help: "How long a deleted tenant can be undeleted.",
+  },
   OIDC_ISSUER: { default: "", parse: url("https:", "http:"), help: "Issuer of accepted JWTs; empty accepts none." },
   OIDC_AUDIENCE: { default: "tenantplane", parse: text, help: "Audience that a JWT must name." },
-  OIDC_JWKS_URL: { default: "", parse: url("https:", "http:"), help: "Key set of the issuer; found by its discovery document when empty." },
-  OIDC_ROLES_CLAIM: { default: "tenantplane_roles", parse: text, help: "Claim that lists roles as \"role\" or \"role@scope\"." },
+  OIDC_JWKS_URL: {
+    default: "",
+    parse: url("https:", "http:"),
+    help: "Key set of the issuer; found by its discovery document when empty.",
+  },
+  OIDC_ROLES_CLAIM: {
+    default: "tenantplane_roles",
+    parse: text,
+    help: 'Claim that lists roles as "role" or "role@scope".',
+  },
 } as const satisfies Record<string, Setting>;
 
 /** The settings, parsed. Names are those of the environment variables. */
@@ -73,7 +133,8 @@ function list(value: string): readonly string[] {
 function integer(min: number, max: number): (value: string) => number {
   return (value) => {
     const number = Number(value);
-    if (!/^\d+$/.test(value) || number < min || number > max) throw new Error(`must be a whole number from ${min} to ${max}`);
+    if (!/^\d+$/.test(value) || number < min || number > max)
+      throw new Error(`must be a whole number from ${min} to ${max}`);
     return number;
   };
 }

@@ -108,7 +108,8 @@ export class Problems {
 export function invalidFields(violations: readonly FieldViolation[], reason: Reason = "INVALID_FIELDS"): DomainError {
   const fields = violations.map((violation) => violation.field).join(", ");
   const [first] = violations;
-  const message = violations.length === 1 && first ? `${first.field}: ${first.description}` : `invalid fields: ${fields}`;
+  const message =
+    violations.length === 1 && first ? `${first.field}: ${first.description}` : `invalid fields: ${fields}`;
   return new DomainError(reason, message, { fields }, { violations });
 }
 
@@ -119,7 +120,12 @@ export function invalidField(field: string, description: string, reason: Reason 
 
 /** Says that there is no such resource. */
 export function notFound(type: string, name: string): DomainError {
-  return new DomainError("RESOURCE_NOT_FOUND", `${name} does not exist`, { resource: name }, { resource: { type, name } });
+  return new DomainError(
+    "RESOURCE_NOT_FOUND",
+    `${name} does not exist`,
+    { resource: name },
+    { resource: { type, name } },
+  );
 }
 
 /** Says that the name is taken. */
@@ -129,7 +135,10 @@ export function alreadyExists(type: string, name: string): DomainError {
 
 /** Says that the caller lacks a permission; the same whether the resource exists or not. */
 export function permissionDenied(permission: string, resource: string): DomainError {
-  return new DomainError("PERMISSION_DENIED", `permission ${permission} is needed on ${resource}`, { permission, resource });
+  return new DomainError("PERMISSION_DENIED", `permission ${permission} is needed on ${resource}`, {
+    permission,
+    resource,
+  });
 }
 
 /** Says that a tenant's state does not allow a verb, and which verbs it does allow. */

@@ -1,5 +1,5 @@
-import { insertAuditEntry } from "./audit/store.ts";
 import { diffFields } from "./aip/field-mask.ts";
+import { insertAuditEntry } from "./audit/store.ts";
 import { insertChange, type Noun } from "./change/store.ts";
 import { type Ctx, rowScope } from "./context.ts";
 import { DomainError } from "./errors.ts";
@@ -99,7 +99,11 @@ async function run<T>(deps: MutationDeps, ctx: Ctx, tx: Tx, fn: (m: Mutation) =>
           resource: change.resource,
           requestId: ctx.callId,
           outcome: "OK",
-          changes: diffFields(change.before ?? {}, change.after ?? {}) as { field: string; before: Json; after: Json }[],
+          changes: diffFields(change.before ?? {}, change.after ?? {}) as {
+            field: string;
+            before: Json;
+            after: Json;
+          }[],
           reason: ctx.reason,
           callerAddress: ctx.callerAddress,
         }),
@@ -122,7 +126,9 @@ async function findAnswer<T>(tx: Tx, ctx: Ctx): Promise<Written<T> | undefined> 
     throw new DomainError("REQUEST_ID_REUSED", `request id ${requestId} was used with another request`, { requestId });
   }
   if (!row.response) {
-    throw new DomainError("RESOURCE_EXISTS", `request ${requestId} was carried out; its secret is not kept`, { requestId });
+    throw new DomainError("RESOURCE_EXISTS", `request ${requestId} was carried out; its secret is not kept`, {
+      requestId,
+    });
   }
   return { value: row.response.value, revision: BigInt(row.response.revision) };
 }
@@ -176,6 +182,15 @@ export function databaseError(error: unknown): unknown {
 
 /** The driver's and Postgres' words for a database that is away, starting or stopping. */
 const UNREACHABLE = new Set([
-  "ECONNREFUSED", "ECONNRESET", "EPIPE", "CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED",
-  "CONNECT_TIMEOUT", "57P01", "57P02", "57P03", "53300",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "CONNECTION_CLOSED",
+  "CONNECTION_ENDED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "57P01",
+  "57P02",
+  "57P03",
+  "53300",
 ]);

@@ -19,7 +19,10 @@ beforeAll(async () => {
     await tx`insert into plan (uid, plan_id, version, revision, created_at) values (${plan}, 'basic', 1, 1, now())`;
     await tx`insert into plan_version (plan_uid, version, display_name, limits, entitlements, settings, created_at)
       values (${plan}, 1, 'Basic', '[]', '{}', '{}', now())`;
-    for (const [uid, id] of [[mine, "mine"], [other, "other"]] as const) {
+    for (const [uid, id] of [
+      [mine, "mine"],
+      [other, "other"],
+    ] as const) {
       const integrator = crypto.randomUUID();
       await tx`insert into integrator (uid, integrator_id, display_name, revision, created_at, updated_at)
         values (${integrator}, ${id}, ${id}, 1, now(), now())`;
@@ -59,7 +62,12 @@ async function tables(): Promise<string[]> {
 }
 
 function count(scope: RowScope, table: string): Promise<number> {
-  return writeAs(app, scope, 5_000, async (tx) => (await tx.unsafe<{ n: number }[]>(`select count(*)::int as n from ${table}`))[0]?.n ?? -1);
+  return writeAs(
+    app,
+    scope,
+    5_000,
+    async (tx) => (await tx.unsafe<{ n: number }[]>(`select count(*)::int as n from ${table}`))[0]?.n ?? -1,
+  );
 }
 
 describe("row level security", () => {
@@ -79,7 +87,9 @@ describe("row level security", () => {
 
   it("shows a tenant its own rows of every table and no others", async () => {
     const names = await tables();
-    const counts = Object.fromEntries(await Promise.all(names.map(async (table) => [table, await count(tenantScope, table)])));
+    const counts = Object.fromEntries(
+      await Promise.all(names.map(async (table) => [table, await count(tenantScope, table)])),
+    );
     expect(counts).toEqual({
       api_key: 1,
       audit_entry: 1,
@@ -106,7 +116,9 @@ describe("row level security", () => {
       attempt(`update tenant set display_name = 'x' where uid = '${other}'`),
       attempt(`delete from tenant_user where tenant_uid = '${other}'`),
       attempt(`update api_key set tenant_uid = '${mine}' where tenant_uid = '${other}'`),
-      attempt(`insert into transition select '${other}', 9, uid, verb, from_state, to_state, reason, actor, at from transition`),
+      attempt(
+        `insert into transition select '${other}', 9, uid, verb, from_state, to_state, reason, actor, at from transition`,
+      ),
       attempt(`update plan set version = 2`),
     ]);
     expect(outcomes).toEqual(["0 rows", "0 rows", "0 rows", "42501", "0 rows"]);
@@ -118,7 +130,9 @@ describe("the audit log", () => {
     const statements = ["update audit_entry set actor = 'x'", "delete from audit_entry", "truncate audit_entry"];
     const codes = await Promise.all(
       statements.flatMap((statement) => [
-        writeAs(app, PLATFORM_SCOPE, 5_000, (tx) => tx.unsafe(statement)).catch((error: { code?: string }) => error.code),
+        writeAs(app, PLATFORM_SCOPE, 5_000, (tx) => tx.unsafe(statement)).catch(
+          (error: { code?: string }) => error.code,
+        ),
         owner.unsafe(statement).catch((error: { code?: string }) => error.code),
       ]),
     );
@@ -147,7 +161,9 @@ describe("a node without Redis", () => {
   it("refuses a second one on its database in one line, and starts when the first has stopped", async () => {
     const shared = await createDatabase();
     const first = await startTestApp(shared);
-    await expect(startTestApp(shared)).rejects.toThrow(/^Another node without Redis uses this database: stop it, or set REDIS_URL/);
+    await expect(startTestApp(shared)).rejects.toThrow(
+      /^Another node without Redis uses this database: stop it, or set REDIS_URL/,
+    );
     await first.stop();
     const second = await startTestApp(shared, { adminKey: first.adminKey });
     expect((await second.admin.tenants.listTenants({})).tenants).toEqual([]);

@@ -23,7 +23,8 @@ const tenant = { displayName: "T", plan: "plans/basic" };
 
 /** How many rows the tables of the spine hold; the owner sees them as a superuser. */
 async function counts() {
-  const [row] = await owner`select (select count(*)::int from tenant) as tenants, (select count(*)::int from audit_entry) as audit,
+  const [row] =
+    await owner`select (select count(*)::int from tenant) as tenants, (select count(*)::int from audit_entry) as audit,
     (select count(*)::int from change) as changes, (select count(*)::int from idempotency) as requests`;
   return row as { tenants: number; audit: number; changes: number; requests: number };
 }
@@ -31,14 +32,24 @@ async function counts() {
 describe("a write", () => {
   it("leaves its rows, one audit row, one change row and its request id, or none of them", async () => {
     const before = await counts();
-    const created = await app.admin.tenants.createTenant({ tenantId: "spine-1", tenant, requestId: crypto.randomUUID() });
+    const created = await app.admin.tenants.createTenant({
+      tenantId: "spine-1",
+      tenant,
+      requestId: crypto.randomUUID(),
+    });
     const after = await counts();
     const { tenants, audit, changes, requests } = before;
     expect(after).toEqual({ tenants: tenants + 1, audit: audit + 1, changes: changes + 1, requests: requests + 1 });
-    expect((await refusal(app.admin.tenants.createTenant({ tenantId: "spine-1", tenant }))).reason).toBe("RESOURCE_EXISTS");
-    expect((await refusal(app.admin.tenants.createTenant({ tenantId: "spine-2", tenant: { ...tenant, plan: "plans/none" } }))).reason).toBe(
-      "RESOURCE_NOT_FOUND",
+    expect((await refusal(app.admin.tenants.createTenant({ tenantId: "spine-1", tenant }))).reason).toBe(
+      "RESOURCE_EXISTS",
     );
+    expect(
+      (
+        await refusal(
+          app.admin.tenants.createTenant({ tenantId: "spine-2", tenant: { ...tenant, plan: "plans/none" } }),
+        )
+      ).reason,
+    ).toBe("RESOURCE_NOT_FOUND");
     expect(await counts()).toEqual(after);
     const { entries } = await app.admin.audit.listAuditEntries({ filter: 'resource = "tenants/spine-1"' });
     expect(entries.map((entry) => [entry.method, entry.actor.startsWith("apiKeys/")])).toEqual([
@@ -51,7 +62,9 @@ describe("a write", () => {
     const requestId = crypto.randomUUID();
     const first = await app.admin.tenants.createTenant({ tenantId: "spine-3", tenant, requestId });
     const after = await counts();
-    const retries = await Promise.all([1, 2, 3].map(() => app.admin.tenants.createTenant({ tenantId: "spine-3", tenant, requestId })));
+    const retries = await Promise.all(
+      [1, 2, 3].map(() => app.admin.tenants.createTenant({ tenantId: "spine-3", tenant, requestId })),
+    );
     const other = await refusal(app.admin.tenants.createTenant({ tenantId: "spine-4", tenant, requestId }));
     expect(retries).toEqual([first, first, first]);
     expect(other).toEqual({ code: "InvalidArgument", reason: "REQUEST_ID_REUSED", fields: [] });
@@ -76,15 +89,22 @@ describe("a write", () => {
   });
 
   it("writes only the fields of the mask, and names every bad one", async () => {
-    await app.admin.tenants.createTenant({ tenantId: "spine-7", tenant: { ...tenant, labels: { a: "1" }, region: "eu" } });
+    await app.admin.tenants.createTenant({
+      tenantId: "spine-7",
+      tenant: { ...tenant, labels: { a: "1" }, region: "eu" },
+    });
     const name = "tenants/spine-7";
     const updated = await app.admin.tenants.updateTenant({
       tenant: { name, displayName: "New", region: "us", labels: { b: "2" } },
       updateMask: { paths: ["labels", "display_name"] },
     });
     const { displayName, region, labels } = updated.tenant ?? {};
-    const unknown = await refusal(app.admin.tenants.updateTenant({ tenant: { name }, updateMask: { paths: ["colour"] } }));
-    const fixed = await refusal(app.admin.tenants.updateTenant({ tenant: { name }, updateMask: { paths: ["integrator"] } }));
+    const unknown = await refusal(
+      app.admin.tenants.updateTenant({ tenant: { name }, updateMask: { paths: ["colour"] } }),
+    );
+    const fixed = await refusal(
+      app.admin.tenants.updateTenant({ tenant: { name }, updateMask: { paths: ["integrator"] } }),
+    );
     const bad = await refusal(
       app.admin.tenants.createTenant({
         tenantId: "X",
@@ -94,7 +114,14 @@ describe("a write", () => {
     );
     expect({ displayName, region, labels }).toEqual({ displayName: "New", region: "eu", labels: { b: "2" } });
     expect([unknown.fields, fixed.fields]).toEqual([["update_mask"], ["update_mask"]]);
-    expect(bad.fields).toEqual(["tenant_id", "admin_email", "tenant.plan", "tenant.display_name", "tenant.labels.Bad Key", "tenant.time_zone"]);
+    expect(bad.fields).toEqual([
+      "tenant_id",
+      "admin_email",
+      "tenant.plan",
+      "tenant.display_name",
+      "tenant.labels.Bad Key",
+      "tenant.time_zone",
+    ]);
   });
 });
 
@@ -108,14 +135,21 @@ describe("pages", () => {
       const names: string[] = [];
       let pageToken = "";
       do {
-        const page = await app.admin.tenants.listTenants({ pageSize: 2, filter: "labels.set = pages", orderBy, pageToken });
+        const page = await app.admin.tenants.listTenants({
+          pageSize: 2,
+          filter: "labels.set = pages",
+          orderBy,
+          pageToken,
+        });
         names.push(...page.tenants.map((found) => found.name));
         pageToken = page.nextPageToken;
       } while (pageToken !== "");
       expect([orderBy, new Set(names).size, names.length]).toEqual([orderBy, 7, 7]);
     }
     const { nextPageToken } = await app.admin.tenants.listTenants({ pageSize: 2 });
-    const foreign = await refusal(app.admin.tenants.listTenants({ pageSize: 2, orderBy: "name desc", pageToken: nextPageToken }));
+    const foreign = await refusal(
+      app.admin.tenants.listTenants({ pageSize: 2, orderBy: "name desc", pageToken: nextPageToken }),
+    );
     const forged = await refusal(app.admin.tenants.listTenants({ pageToken: `${nextPageToken.slice(0, -2)}AA` }));
     expect([foreign.reason, forged.reason]).toEqual(["PAGE_TOKEN_INVALID", "PAGE_TOKEN_INVALID"]);
   });

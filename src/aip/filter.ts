@@ -116,7 +116,8 @@ function typed(field: FilterField, key: string | undefined, comparator: Comparat
   const refuse = (why: string) => invalidField("filter", `${why} at ${token.at}`);
   if (field.type === "time") {
     const value = Date.parse(token.text);
-    if (!/^\d{4}-\d\d-\d\d/.test(token.text) || Number.isNaN(value)) throw refuse(`"${token.text}" is no RFC 3339 time`);
+    if (!/^\d{4}-\d\d-\d\d/.test(token.text) || Number.isNaN(value))
+      throw refuse(`"${token.text}" is no RFC 3339 time`);
     if (comparator === ":") throw refuse("a time has no ':'");
     return { value, wildcard: false };
   }

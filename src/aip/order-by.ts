@@ -40,7 +40,11 @@ export function keysetSql(order: Order, position: readonly unknown[] | undefined
   if (order.every((term) => term.descending === order[0]?.descending)) {
     // One row comparison, which an index over the same columns answers by itself.
     const columns = order.map((term) => term.field.column).join(", ");
-    return { where: `(${columns}) ${sign} (${order.map((_, i) => value(i)).join(", ")})`, orderBy, params: [...position] };
+    return {
+      where: `(${columns}) ${sign} (${order.map((_, i) => value(i)).join(", ")})`,
+      orderBy,
+      params: [...position],
+    };
   }
   const where = order
     .map((term, index) => {

@@ -32,7 +32,12 @@ export async function insertAuditEntry(sql: Queryable, entry: NewAuditEntry): Pr
 /** Entries that match, by id: descending below `position`, or ascending above it. */
 export function selectAuditEntries(
   sql: Queryable,
-  query: { filter: { text: string; params: unknown[] } | undefined; position: number | undefined; ascending: boolean; limit: number },
+  query: {
+    filter: { text: string; params: unknown[] } | undefined;
+    position: number | undefined;
+    ascending: boolean;
+    limit: number;
+  },
 ): Promise<AuditEntry[]> {
   const params = [...(query.filter?.params ?? [])];
   const conditions = query.filter ? [`(${query.filter.text})`] : [];

@@ -1,6 +1,8 @@
 /** The roles and what each may do. A role is always bound to a scope: the platform, an integrator or a tenant. */
 const tenantRead = ["tenants.get", "tenants.list", "tenants.watch", "plans.get", "users.get"];
-const tenantLife = ["activate", "suspend", "resume", "archive", "unarchive", "delete", "undelete"].map((v) => `tenants.${v}`);
+const tenantLife = ["activate", "suspend", "resume", "archive", "unarchive", "delete", "undelete"].map(
+  (v) => `tenants.${v}`,
+);
 const userWrite = ["users.create", "users.update", "users.delete"];
 const keyAdmin = ["apiKeys.create", "apiKeys.list", "apiKeys.rotate", "apiKeys.revoke"];
 const auditRead = ["audit.list", "audit.export"];

@@ -119,7 +119,10 @@ export async function authenticateKey(
   if (!key || !isValidAt(key, deps.sha256(secret), deps.clock.now())) {
     throw new DomainError("CREDENTIALS_INVALID", "the API key is unknown, expired or revoked");
   }
-  return { keyId: key.keyId, principal: { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] } };
+  return {
+    keyId: key.keyId,
+    principal: { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] },
+  };
 }
 
 /** Reads a key as the node itself, before anybody is known. */

@@ -33,7 +33,12 @@ export async function insertKey(sql: Queryable, key: ApiKey, secretHash: Uint8Ar
 }
 
 /** Gives a key a new secret; the one in force works on until `previousExpiresAt`. */
-export async function rotateKey(sql: Queryable, keyId: string, hash: Uint8Array, previousExpiresAt: number): Promise<void> {
+export async function rotateKey(
+  sql: Queryable,
+  keyId: string,
+  hash: Uint8Array,
+  previousExpiresAt: number,
+): Promise<void> {
   await sql`update api_key set previous_hash = secret_hash, previous_expires_at = ${previousExpiresAt},
     secret_hash = ${hash} where key_id = ${keyId}`;
 }

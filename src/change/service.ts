@@ -136,10 +136,14 @@ export async function* live(
   }
   const token = deps.token(position);
   if (subscription.closedBy() === "too slow") {
-    throw new DomainError("WATCHER_TOO_SLOW", `the stream was read too slowly; resume with ${token}`, { resume_token: token });
+    throw new DomainError("WATCHER_TOO_SLOW", `the stream was read too slowly; resume with ${token}`, {
+      resume_token: token,
+    });
   }
   if (subscription.closedBy() === "shutdown") {
-    throw new DomainError("SHUTTING_DOWN", `the server is shutting down; resume with ${token}`, { resume_token: token });
+    throw new DomainError("SHUTTING_DOWN", `the server is shutting down; resume with ${token}`, {
+      resume_token: token,
+    });
   }
 }
 

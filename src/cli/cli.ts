@@ -1,9 +1,36 @@
+import { ConnectError } from "@connectrpc/connect";
+import { fieldViolations } from "@tenantplane/sdk/web";
 import { Command } from "commander";
+import { OperatorError } from "../platform/operator-error.ts";
+import { addAccessCommands } from "./access-commands.ts";
+import { migrateCommand } from "./migrate.ts";
 import { serve } from "./serve.ts";
+import { addTenantCommands } from "./tenant-commands.ts";
 
-/** Runs the command line. */
+/** Runs the command line. Refused calls become one line (and one more for each bad field). */
 export async function runCli(args: readonly string[]): Promise<void> {
-  const program = new Command("tenantplane").description("The tenant control plane: server and operator's tool.");
+  try {
+    await createProgram().parseAsync([...args], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof ConnectError)) throw error;
+    const fields = fieldViolations(error).map(({ field, description }) => `\n  ${field}: ${description}`);
+    throw new OperatorError(`${error.rawMessage}${fields.join("")}`);
+  }
+}
+
+/** The command line with all its commands. */
+export function createProgram(): Command {
+  const program = new Command("tenantplane")
+    .description("The tenant control plane: server and operator's tool.")
+    .option("--server <url>", "HTTP address of the server (or TENANTPLANE_SERVER)")
+    .option("--key <key>", "API key (or TENANTPLANE_KEY; else the first admin key of this folder)")
+    .option("--json", "print one JSON object a line");
   program.command("serve").description("Run a server node.").action(serve);
-  await program.parseAsync([...args], { from: "user" });
+  program
+    .command("migrate")
+    .description("Bring the database of DATABASE_URL up to this release.")
+    .action(migrateCommand);
+  addTenantCommands(program);
+  addAccessCommands(program);
+  return program;
 }

@@ -43,7 +43,8 @@ function greeting(config: Config, app: App, keyFile: string | undefined): string
   const grpc = `${scheme}://${config.LISTEN_HOST}:${app.grpcPort}`;
   const http = `${scheme}://${config.LISTEN_HOST}:${app.httpPort}`;
   const key = keyFile ? `$(cat ${relative(process.cwd(), keyFile) || keyFile})` : "$TENANTPLANE_KEY";
-  const first = app.firstKey && keyFile ? `  First admin key: ${readFileSync(keyFile, "utf8").trim()} (kept in ${keyFile})\n` : "";
+  const first =
+    app.firstKey && keyFile ? `  First admin key: ${readFileSync(keyFile, "utf8").trim()} (kept in ${keyFile})\n` : "";
   return `
 Tenantplane is ready.
   gRPC                            ${grpc}

@@ -10,7 +10,9 @@ if (!existsSync(node)) {
   console.error("The packages are not installed yet: run `npm start` once.");
   process.exit(1);
 }
-const child = spawn(node, ["--conditions=source", `${root}src/main.ts`, ...process.argv.slice(2)], { stdio: "inherit" });
+const child = spawn(node, ["--conditions=source", `${root}src/main.ts`, ...process.argv.slice(2)], {
+  stdio: "inherit",
+});
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => {
   process.exitCode = code ?? (signal ? 1 : 0);

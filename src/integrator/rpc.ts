@@ -20,7 +20,8 @@ export function integratorRpc(deps: IntegratorDeps): Mount {
   return mount(IntegratorService, {
     createIntegrator: async ({ integratorId, integrator }, ctx) => {
       const problems = new Problems();
-      if (!RESOURCE_ID.test(integratorId)) problems.add("integrator_id", "must be 2 to 63 of [a-z0-9-], first a letter");
+      if (!RESOURCE_ID.test(integratorId))
+        problems.add("integrator_id", "must be 2 to 63 of [a-z0-9-], first a letter");
       const displayName = parseDisplayName(problems, integrator?.displayName);
       return { integrator: toIntegrator(await createIntegrator(deps, ctx, integratorId, displayName)) };
     },

@@ -32,7 +32,12 @@ export function readMigrations(): Migration[] {
     .sort()
     .map((file) => {
       const text = readFileSync(new URL(file, folder), "utf8");
-      return { version: Number(file.slice(0, 4)), file, text, checksum: createHash("sha256").update(text).digest("hex") };
+      return {
+        version: Number(file.slice(0, 4)),
+        file,
+        text,
+        checksum: createHash("sha256").update(text).digest("hex"),
+      };
     });
 }
 

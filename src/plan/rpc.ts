@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type Plan as ProtoPlan, type PlanSchema, PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
+import { type PlanSchema, PlanService, type Plan as ProtoPlan } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { checkText, etagOf, parseId, RESOURCE_ID } from "../aip/name.ts";
 import { invalidField, Problems } from "../errors.ts";
 import { fromSettings, toSettings, toTimestamp } from "../server/convert.ts";

@@ -1,5 +1,5 @@
-import { decodePageToken, cutPage, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import { requireEtag } from "../aip/name.ts";
+import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import { type Ctx, rowScope } from "../context.ts";
 import { alreadyExists, notFound } from "../errors.ts";
 import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
@@ -44,7 +44,13 @@ export async function listPlans(deps: PlanDeps, ctx: Ctx, page: { pageSize: numb
 }
 
 /** Adds a version to a plan; tenants stay on theirs. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
-export async function updatePlan(deps: PlanDeps, ctx: Ctx, planId: string, etag: string, input: PlanInput): Promise<Plan> {
+export async function updatePlan(
+  deps: PlanDeps,
+  ctx: Ctx,
+  planId: string,
+  etag: string,
+  input: PlanInput,
+): Promise<Plan> {
   const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
     const before = await requirePlan(tx, planId, 0);
     requireEtag(etag, before.uid, before.revision, `plans/${planId}`);

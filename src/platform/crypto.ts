@@ -11,7 +11,9 @@ export function createSeal(key: Uint8Array) {
     seal(text: string): string {
       const iv = randomBytes(IV_BYTES);
       const cipher = createCipheriv("aes-256-gcm", key, iv);
-      return Buffer.concat([iv, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]).toString("base64url");
+      return Buffer.concat([iv, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]).toString(
+        "base64url",
+      );
     },
     open(token: string): string | undefined {
       const bytes = Buffer.from(token.slice(0, TOKEN_MAX_CHARACTERS), "base64url");

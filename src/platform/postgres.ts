@@ -18,7 +18,11 @@ export function openPostgres(url: string, options: { poolSize: number; role?: st
     connect_timeout: CONNECT_TIMEOUT_S,
     // Plans of prepared statements are kept by each connection; all our statements are of fixed text but the filtered lists.
     prepare: true,
-    connection: { application_name: options.name ?? "tenantplane", TimeZone: "UTC", ...(options.role ? { role: options.role } : {}) },
+    connection: {
+      application_name: options.name ?? "tenantplane",
+      TimeZone: "UTC",
+      ...(options.role ? { role: options.role } : {}),
+    },
     onnotice: () => {},
     types: {
       instant: {
@@ -48,8 +52,11 @@ export function postgresProblem(error: unknown, url: string): OperatorError {
       "28000": "the user may not log in",
       "3D000": "the database does not exist",
       "42501": "the user may not create what is needed (it must own the database and have CREATEROLE once)",
-    }[code] ?? `it answered ${code || "an error"}: ${error instanceof Error ? error.message.split("\n")[0] : "unknown"}`;
-  return new OperatorError(`Postgres at ${place} can't be used: ${why}. Check DATABASE_URL, or unset it for the embedded one.`);
+    }[code] ??
+    `it answered ${code || "an error"}: ${error instanceof Error ? error.message.split("\n")[0] : "unknown"}`;
+  return new OperatorError(
+    `Postgres at ${place} can't be used: ${why}. Check DATABASE_URL, or unset it for the embedded one.`,
+  );
 }
 
 /** What a transaction may see and for how long it may run; row level security reads it. */

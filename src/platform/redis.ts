@@ -9,7 +9,12 @@ export interface Bell {
 
 /** Connects to Redis and listens on a channel. Throws OperatorError when Redis can't be reached. */
 export async function openBell(url: string, channel: string, onRing: () => void): Promise<Bell> {
-  const options = { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, maxRetriesPerRequest: 1, enableOfflineQueue: false };
+  const options = {
+    lazyConnect: true,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+  };
   const publisher = new Redis(url, options);
   const subscriber = new Redis(url, { ...options, enableOfflineQueue: true });
   // Both reconnect by themselves; what was not heard meanwhile is found by polling.
@@ -22,7 +27,9 @@ export async function openBell(url: string, channel: string, onRing: () => void)
     publisher.disconnect();
     subscriber.disconnect();
     const why = error instanceof Error ? error.message.split("\n")[0] : "unknown";
-    throw new OperatorError(`Redis at ${new URL(url).host} can't be used: ${why}. Check REDIS_URL, or unset it for a single node.`);
+    throw new OperatorError(
+      `Redis at ${new URL(url).host} can't be used: ${why}. Check REDIS_URL, or unset it for a single node.`,
+    );
   }
   subscriber.on("message", onRing);
   return {

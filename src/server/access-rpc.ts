@@ -1,10 +1,14 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { AccessService, type ApiKey as ProtoKey, type ApiKeySchema } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
+import {
+  AccessService,
+  type ApiKeySchema,
+  type ApiKey as ProtoKey,
+} from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { checkText, parseId } from "../aip/name.ts";
 import type { ApiKey } from "../auth/key.ts";
 import { allows, isRoleFor, type Principal, type Role, type Scope, type Target } from "../auth/permission.ts";
 import { type AuthDeps, createApiKey, listApiKeys, type NewKey, revokeApiKey, rotateApiKey } from "../auth/service.ts";
-import { invalidField, notFound, permissionDenied, Problems } from "../errors.ts";
+import { invalidField, notFound, Problems, permissionDenied } from "../errors.ts";
 import type { Integrator } from "../integrator/integrator.ts";
 import type { Tenant } from "../tenant/tenant.ts";
 import { durationMs, fromTimestamp, optionalTimestamp, toTimestamp } from "./convert.ts";

@@ -51,5 +51,7 @@ export async function tenantTarget(tenantId: string, principal: Principal, find:
 }
 
 function fieldValue(request: unknown, path: string): unknown {
-  return path.split(".").reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], request);
+  return path
+    .split(".")
+    .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], request);
 }

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, errors as joseErrors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
+import { createRemoteJWKSet, type JWTPayload, type JWTVerifyGetKey, errors as joseErrors, jwtVerify } from "jose";
 import type { ApiKey, KeyHashes } from "../auth/key.ts";
 import { type Binding, isRoleFor, type Principal, type ScopeKind } from "../auth/permission.ts";
 import { authenticateKey, type KeyProof } from "../auth/service.ts";
@@ -15,7 +15,10 @@ export interface AuthenticatorDeps {
   readonly loadKey: (keyId: string) => Promise<(ApiKey & KeyHashes) | undefined>;
   readonly findTenant: FindTenant;
   readonly findTenantByUid: (uid: string) => Promise<Tenant | undefined>;
-  readonly findUser: (tenantId: string, email: string) => Promise<{ actor: string; binding: Binding; disabled: boolean } | undefined>;
+  readonly findUser: (
+    tenantId: string,
+    email: string,
+  ) => Promise<{ actor: string; binding: Binding; disabled: boolean } | undefined>;
   readonly oidc: { issuer: string; audience: string; jwksUrl: string; rolesClaim: string } | undefined;
 }
 

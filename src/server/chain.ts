@@ -1,9 +1,9 @@
 import { create, type DescMethod, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { AccessRule } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import { hex } from "../auth/key.ts";
 import type { Principal } from "../auth/permission.ts";
 import type { Ctx } from "../context.ts";
 import { DomainError, invalidField } from "../errors.ts";
-import { hex } from "../auth/key.ts";
 import { type Clock, every, type Ids } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
 import { accessRule, authorise, type FindTenant } from "./access.ts";
@@ -78,7 +78,12 @@ function guard(deps: ChainDeps, method: DescMethod, handler: AnyHandler): Guarde
       try {
         // Ends the handler when its caller goes away, is refused, or has read enough.
         const over = new AbortController();
-        const own = { ...call, header: call.header, setHeader: call.setHeader, signal: AbortSignal.any([call.signal, over.signal]) };
+        const own = {
+          ...call,
+          header: call.header,
+          setHeader: call.setHeader,
+          signal: AbortSignal.any([call.signal, over.signal]),
+        };
         const deadline = Number.POSITIVE_INFINITY;
         const ctx = await admit(deps, { rule, facts, request, call: own, run, deadline });
         const messages = handler(request, ctx) as AsyncIterable<MessageInitShape<typeof method.output>>;
@@ -148,7 +153,8 @@ async function admit(
     principal,
     method: facts.name,
     callId: run.callId,
-    idempotency: facts.hasRequestId && fields.requestId ? idempotency(deps, facts, request, fields.requestId) : undefined,
+    idempotency:
+      facts.hasRequestId && fields.requestId ? idempotency(deps, facts, request, fields.requestId) : undefined,
     validateOnly: fields.validateOnly ?? false,
     reason: reasonOf(fields.reason),
     callerAddress: call.peer,
@@ -160,7 +166,8 @@ async function admit(
 }
 
 function idempotency(deps: ChainDeps, facts: Facts, request: Message, requestId: string): Ctx["idempotency"] {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId)) throw invalidField("request_id", "must be a UUID");
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId))
+    throw invalidField("request_id", "must be a UUID");
   return { requestId: requestId.toLowerCase(), hash: hex(deps.sha256(toBinary(facts.method.input, request))) };
 }
 

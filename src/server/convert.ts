@@ -10,7 +10,10 @@ export function toTimestamp(at: number): { seconds: bigint; nanos: number } {
 }
 
 /** A field that is absent when there is no instant. */
-export function optionalTimestamp<K extends string>(key: K, at: number | null): { [P in K]?: ReturnType<typeof toTimestamp> } {
+export function optionalTimestamp<K extends string>(
+  key: K,
+  at: number | null,
+): { [P in K]?: ReturnType<typeof toTimestamp> } {
   return (at === null ? {} : { [key]: toTimestamp(at) }) as { [P in K]?: ReturnType<typeof toTimestamp> };
 }
 
@@ -28,17 +31,23 @@ export function durationMs(
 ): number {
   if (!duration) return range.fallback;
   const ms = Number(duration.seconds) * 1_000 + duration.nanos / 1_000_000;
-  if (ms < range.min || ms > range.max) problems.add(field, `must be from ${range.min / 1_000} s to ${range.max / 1_000} s`);
+  if (ms < range.min || ms > range.max)
+    problems.add(field, `must be from ${range.min / 1_000} s to ${range.max / 1_000} s`);
   return ms;
 }
 
 /** Settings from proto: at most 100, texts of at most 1,024 characters. */
-export function fromSettings(problems: Problems, field: string, settings: Record<string, Setting>): Record<string, SettingValue> {
+export function fromSettings(
+  problems: Problems,
+  field: string,
+  settings: Record<string, Setting>,
+): Record<string, SettingValue> {
   const entries = Object.entries(settings);
   if (entries.length > SETTINGS_MAX) problems.add(field, `must have at most ${SETTINGS_MAX} entries`);
   return Object.fromEntries(
     entries.slice(0, SETTINGS_MAX).map(([key, setting]): [string, SettingValue] => {
-      if (!/^[a-z][a-z0-9_.]{0,62}$/.test(key)) problems.add(field, "keys must be 1 to 63 of [a-z0-9_.], first a letter");
+      if (!/^[a-z][a-z0-9_.]{0,62}$/.test(key))
+        problems.add(field, "keys must be 1 to 63 of [a-z0-9_.], first a letter");
       const { case: kind, value } = setting.value;
       if (kind === "boolValue") return [key, { type: "bool", value }];
       if (kind === "intValue") return [key, { type: "int", value: String(value) }];

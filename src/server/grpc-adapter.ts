@@ -16,7 +16,9 @@ export function addToGrpcServer(server: grpc.Server, guarded: readonly Guarded[]
     for (const rpc of rpcs) {
       definition[rpc.method.name] = methodDefinition(service.typeName, rpc.method);
       implementation[rpc.method.name] =
-        rpc.method.methodKind === "unary" ? (unary(rpc) as grpc.UntypedHandleCall) : (serverStream(rpc) as grpc.UntypedHandleCall);
+        rpc.method.methodKind === "unary"
+          ? (unary(rpc) as grpc.UntypedHandleCall)
+          : (serverStream(rpc) as grpc.UntypedHandleCall);
     }
     server.addService(definition, implementation);
   }
@@ -110,7 +112,12 @@ function statusOf(error: unknown): grpc.ServiceError {
   const metadata = new grpc.Metadata();
   const details = known.details.flatMap((detail) =>
     "desc" in detail
-      ? [{ typeUrl: `type.googleapis.com/${detail.desc.typeName}`, value: toBinary(detail.desc, create(detail.desc, detail.value)) }]
+      ? [
+          {
+            typeUrl: `type.googleapis.com/${detail.desc.typeName}`,
+            value: toBinary(detail.desc, create(detail.desc, detail.value)),
+          },
+        ]
       : [],
   );
   const status = create(StatusSchema, { code: known.code, message: known.rawMessage, details });

@@ -66,13 +66,18 @@ function bind(server: grpc.Server, address: string, credentials: grpc.ServerCred
   return new Promise((resolve, reject) => {
     server.bindAsync(address, credentials, (error, port) => {
       if (!error) resolve(port);
-      else reject(new OperatorError(`gRPC can't listen on ${address}: ${portProblem(error)} Set GRPC_PORT or LISTEN_HOST.`));
+      else
+        reject(
+          new OperatorError(`gRPC can't listen on ${address}: ${portProblem(error)} Set GRPC_PORT or LISTEN_HOST.`),
+        );
     });
   });
 }
 
 function portProblem(error: Error): string {
-  return /EADDRINUSE|in use|No address added/i.test(error.message) ? "the port is taken." : `${error.message.split("\n")[0]}.`;
+  return /EADDRINUSE|in use|No address added/i.test(error.message)
+    ? "the port is taken."
+    : `${error.message.split("\n")[0]}.`;
 }
 
 // The descriptors that protobuf-es generated, with all they import, in the form the reflection package takes.

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import * as http2 from "node:http2";
 import { createServer as createNetServer, type Socket } from "node:net";
+import type { DescService, Message } from "@bufbuild/protobuf";
 import { type ConnectRouter, cors as connectCors, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import type { DescService, Message } from "@bufbuild/protobuf";
 import { OperatorError } from "../platform/operator-error.ts";
 import type { Guarded } from "./chain.ts";
 import type { Listener } from "./grpc-listener.ts";
@@ -39,7 +39,10 @@ export async function startHttpListener(guarded: readonly Guarded[], options: Ht
     shutdownSignal: shutdown.signal,
     fallback: (request, response) => void answerPage(options, request, response),
   });
-  const handler = (request: IncomingMessage | http2.Http2ServerRequest, plain: ServerResponse | http2.Http2ServerResponse) => {
+  const handler = (
+    request: IncomingMessage | http2.Http2ServerRequest,
+    plain: ServerResponse | http2.Http2ServerResponse,
+  ) => {
     const response = plain as Response;
     if (allowOrigin(options.corsOrigins, request, response)) return;
     adapter(request, response);
@@ -67,7 +70,10 @@ export async function startHttpListener(guarded: readonly Guarded[], options: Ht
 // One port for both: over TLS the client chooses by ALPN; in clear text its first bytes tell.
 function createDualServer(
   options: HttpListenerOptions,
-  handler: (request: IncomingMessage | http2.Http2ServerRequest, response: ServerResponse | http2.Http2ServerResponse) => void,
+  handler: (
+    request: IncomingMessage | http2.Http2ServerRequest,
+    response: ServerResponse | http2.Http2ServerResponse,
+  ) => void,
   sessions: Set<http2.Http2Session>,
 ) {
   const settings = { settings: { maxConcurrentStreams: CONCURRENT_STREAMS_MAX } };
@@ -115,7 +121,11 @@ function listen(server: ReturnType<typeof createDualServer>, options: HttpListen
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const why = error.code === "EADDRINUSE" ? "the port is taken" : error.message;
-      reject(new OperatorError(`HTTP can't listen on ${options.host}:${options.port}: ${why}. Set HTTP_PORT or LISTEN_HOST.`));
+      reject(
+        new OperatorError(
+          `HTTP can't listen on ${options.host}:${options.port}: ${why}. Set HTTP_PORT or LISTEN_HOST.`,
+        ),
+      );
     });
     server.listen(options.port, options.host, () => {
       const address = server.address();
@@ -152,11 +162,17 @@ function allowOrigin(origins: readonly string[], request: Request, response: Res
   const origin = request.headers.origin;
   if (typeof origin !== "string" || !(origins.includes("*") || origins.includes(origin))) return false;
   response.setHeader("access-control-allow-origin", origins.includes("*") ? "*" : origin);
-  response.setHeader("access-control-expose-headers", [...connectCors.exposedHeaders, "x-request-id", "retry-after"].join(", "));
+  response.setHeader(
+    "access-control-expose-headers",
+    [...connectCors.exposedHeaders, "x-request-id", "retry-after"].join(", "),
+  );
   response.setHeader("vary", "origin");
   if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) return false;
   response.setHeader("access-control-allow-methods", connectCors.allowedMethods.join(", "));
-  response.setHeader("access-control-allow-headers", [...connectCors.allowedHeaders, "authorization", "x-api-key", "x-request-id"].join(", "));
+  response.setHeader(
+    "access-control-allow-headers",
+    [...connectCors.allowedHeaders, "authorization", "x-api-key", "x-request-id"].join(", "),
+  );
   response.setHeader("access-control-max-age", "7200");
   response.statusCode = 204;
   response.end();
@@ -178,6 +194,8 @@ export function readTls(certFile: string, keyFile: string): { cert: Buffer; key:
   try {
     return { cert: readFileSync(certFile), key: readFileSync(keyFile) };
   } catch (error) {
-    throw new OperatorError(`TLS can't start: ${error instanceof Error ? error.message : "unreadable"}. Check TLS_CERT_FILE and TLS_KEY_FILE.`);
+    throw new OperatorError(
+      `TLS can't start: ${error instanceof Error ? error.message : "unreadable"}. Check TLS_CERT_FILE and TLS_KEY_FILE.`,
+    );
   }
 }

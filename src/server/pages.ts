@@ -16,7 +16,10 @@ export function createPages(deps: PagesDeps): (path: string, query: URLSearchPar
     if (deps.draining()) results.push({ name: "draining", ok: false });
     const ok = results.every((result) => result.ok);
     const lines = results.map((result) => `[${result.ok ? "+" : "-"}] ${result.name}\n`).join("");
-    return text(ok ? 200 : 503, query.has("verbose") ? `${lines}${ok ? "ready" : "not ready"}\n` : ok ? "ok\n" : "not ready\n");
+    return text(
+      ok ? 200 : 503,
+      query.has("verbose") ? `${lines}${ok ? "ready" : "not ready"}\n` : ok ? "ok\n" : "not ready\n",
+    );
   };
 }
 

@@ -6,4 +6,11 @@ import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 
 /** Every service of the public API; `startApp` refuses to start when one of them is not mounted. */
-export const SERVICES = [TenantService, PlanService, IntegratorService, UserService, AccessService, AuditService] as const;
+export const SERVICES = [
+  TenantService,
+  PlanService,
+  IntegratorService,
+  UserService,
+  AccessService,
+  AuditService,
+] as const;

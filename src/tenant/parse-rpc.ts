@@ -16,7 +16,8 @@ export function parseNewTenant(ids: Ids, request: CreateTenantRequest): NewTenan
   if (!TENANT_ID.test(tenantId)) problems.add("tenant_id", "must be 4 to 63 of [a-z0-9-], first a letter, last no '-'");
   if (adminEmail !== "") checkEmail(problems, "admin_email", adminEmail);
   const planId = idOf(problems, tenant.plan, "plans", "tenant.plan");
-  const integratorId = tenant.integrator === "" ? null : idOf(problems, tenant.integrator, "integrators", "tenant.integrator");
+  const integratorId =
+    tenant.integrator === "" ? null : idOf(problems, tenant.integrator, "integrators", "tenant.integrator");
   if (tenant.planVersion < 0) problems.add("tenant.plan_version", "must not be negative");
   const fields = checkFields(problems, tenant);
   problems.throwIfAny();
@@ -89,7 +90,8 @@ export function patchOf(tenant: ProtoTenant, mask: readonly string[] | undefined
 
 function idOf(problems: Problems, name: string, collection: string, field: string): string {
   const id = name.startsWith(`${collection}/`) ? name.slice(collection.length + 1) : "";
-  if (!RESOURCE_ID.test(id)) problems.add(field, `must be a name of the form ${collection}/{${collection.slice(0, -1)}}`);
+  if (!RESOURCE_ID.test(id))
+    problems.add(field, `must be a name of the form ${collection}/{${collection.slice(0, -1)}}`);
   return id;
 }
 

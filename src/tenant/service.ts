@@ -69,7 +69,14 @@ export function createTenant(deps: TenantDeps, ctx: Ctx, input: NewTenant): Prom
     const tenant: Tenant = { ...created, ...life, epoch: activate ? 2 : 1 };
     await insertTenant(tx, tenant).catch(throwTaken(tenant));
     const entry = { reason: ctx.reason, actor: ctx.principal.actor, at: now };
-    const first = { ...entry, uid: deps.ids.uuid(), verb: "create", fromState: null, toState: "CREATED" as const, epoch: 1 };
+    const first = {
+      ...entry,
+      uid: deps.ids.uuid(),
+      verb: "create",
+      fromState: null,
+      toState: "CREATED" as const,
+      epoch: 1,
+    };
     await insertTransition(tx, tenant.uid, first);
     if (activate) {
       const second = { verb: "activate", fromState: "CREATED" as const, toState: "ACTIVE" as const, epoch: 2 };
@@ -129,7 +136,8 @@ export async function listTenants(deps: TenantDeps, ctx: Ctx, input: ListTenants
 }
 
 /** The fields that an update may write, with the ones it does write. */
-export interface TenantPatch extends Partial<Pick<Tenant, "displayName" | "labels" | "region" | "settings" | "timeZone">> {
+export interface TenantPatch
+  extends Partial<Pick<Tenant, "displayName" | "labels" | "region" | "settings" | "timeZone">> {
   readonly plan?: { readonly planId: string; readonly version: number };
 }
 

@@ -1,8 +1,8 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
+  WatchTenantsResponse_Event_Kind as Kind,
   type WatchTenantsRequest,
   type WatchTenantsResponse,
-  WatchTenantsResponse_Event_Kind as Kind,
   WatchTenantsResponseSchema,
 } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { type Filter, parseFilter } from "../aip/filter.ts";
@@ -93,7 +93,9 @@ async function* fromStart(
   const position = deps.position();
   const tenants = deps.table.all().filter((tenant) => isVisible(view, tenant));
   for (let start = 0; start === 0 || start < tenants.length; start += INITIAL_BATCH) {
-    const events = tenants.slice(start, start + INITIAL_BATCH).map((t) => ({ kind: Kind.INITIAL, tenant: toTenant(t) }));
+    const events = tenants
+      .slice(start, start + INITIAL_BATCH)
+      .map((t) => ({ kind: Kind.INITIAL, tenant: toTenant(t) }));
     const complete = start + INITIAL_BATCH >= tenants.length;
     // Only the last message can be resumed from: before it, half a state is no state.
     const resumeToken = complete ? deps.token(position) : "";
@@ -159,6 +161,8 @@ function messageOf(deps: WatchDeps, view: View, batch: Batch): Message | undefin
 function isVisible(view: View, tenant: Tenant): boolean {
   const { platform, tenants, integrators } = view.scope;
   const mine =
-    platform || tenants.includes(tenant.uid) || (tenant.integratorUid !== null && integrators.includes(tenant.integratorUid));
+    platform ||
+    tenants.includes(tenant.uid) ||
+    (tenant.integratorUid !== null && integrators.includes(tenant.integratorUid));
   return mine && (!view.filter || matchFilter(view.filter, filterView(tenant)));
 }

@@ -5,7 +5,7 @@ import { isRoleFor, type Role } from "../auth/permission.ts";
 import { invalidField, Problems } from "../errors.ts";
 import { toTimestamp } from "../server/convert.ts";
 import { type Mount, mount } from "../server/handlers.ts";
-import { createUser, deleteUser, getUser, listUsers, type NewUser, updateUser, type UserDeps } from "./service.ts";
+import { createUser, deleteUser, getUser, listUsers, type NewUser, type UserDeps, updateUser } from "./service.ts";
 import { type User, userName } from "./user.ts";
 
 /** The handlers of UserService. */

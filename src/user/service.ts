@@ -55,7 +55,9 @@ export async function addUser(deps: UserDeps, mutation: Mutation, tenant: Tenant
 
 /** Reads a user. Throws RESOURCE_NOT_FOUND. */
 export function getUser(deps: UserDeps, ctx: Ctx, tenantId: string, userId: string): Promise<User> {
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) => requireUser(tx, tenantId, userId));
+  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+    requireUser(tx, tenantId, userId),
+  );
 }
 
 /** Lists a tenant's users by email address. Throws RESOURCE_NOT_FOUND and PAGE_TOKEN_INVALID. */
@@ -71,9 +73,7 @@ export async function listUsers(
     const tenant = await requireTenant(tx, input.tenantId);
     return selectUsers(tx, tenant.uid, String(after), size + 1);
   });
-  return cutPage(rows, size, (last) =>
-    encodePageToken(deps.seal, query, [last.email.toLowerCase()], deps.clock.now()),
-  );
+  return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.email.toLowerCase()], deps.clock.now()));
 }
 
 /** Changes a user. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */

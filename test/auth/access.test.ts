@@ -71,7 +71,9 @@ describe("every RPC there is", () => {
     expect(ended.reason).toBe("TENANT_NOT_ACTIVE");
     expect(endedMs).toBeLessThan(1_000);
     await app.admin.tenants.resumeTenant({ name: "tenants/to-suspend", suspension: Suspension_Reason.POLICY });
-    await expect.poll(() => own.tenants.getTenant({ name: "tenants/to-suspend" }).then((r) => r.tenant?.name)).toBe("tenants/to-suspend");
+    await expect
+      .poll(() => own.tenants.getTenant({ name: "tenants/to-suspend" }).then((r) => r.tenant?.name))
+      .toBe("tenants/to-suspend");
   });
 });
 
@@ -131,16 +133,21 @@ describe("roles and scopes", () => {
 
 describe("API keys", () => {
   it("keeps both secrets alive through a rotation until the overlap is over, and ends at once when revoked", async () => {
-    const made = await app.admin.access.createApiKey({ apiKey: { displayName: "k", role: "service", scope: "platform" } });
+    const made = await app.admin.access.createApiKey({
+      apiKey: { displayName: "k", role: "service", scope: "platform" },
+    });
     const name = made.apiKey?.name ?? "";
     const rotated = await app.admin.access.rotateApiKey({ name, overlap: { seconds: 60n, nanos: 0 } });
     const both = await Promise.all(
-      [made.secret, rotated.secret].map((key) => app.clients(key).tenants.listTenants({ pageSize: 1 }).then(() => "ok")),
+      [made.secret, rotated.secret].map((key) =>
+        app
+          .clients(key)
+          .tenants.listTenants({ pageSize: 1 })
+          .then(() => "ok"),
+      ),
     );
     const again = await app.admin.access.rotateApiKey({ name, overlap: { seconds: 0n, nanos: 0 } });
-    await expect
-      .poll(() => refusalCode(app.clients(made.secret)), { timeout: 1_000 })
-      .toBe("Unauthenticated");
+    await expect.poll(() => refusalCode(app.clients(made.secret)), { timeout: 1_000 }).toBe("Unauthenticated");
     await app.admin.access.revokeApiKey({ name });
     await expect.poll(() => refusalCode(app.clients(again.secret)), { timeout: 1_000 }).toBe("Unauthenticated");
     expect(both).toEqual(["ok", "ok"]);
@@ -154,7 +161,11 @@ describe("API keys", () => {
     const { apiKeys } = await app.admin.access.listApiKeys({ pageSize: 1_000 });
     const { entries } = await app.admin.audit.listAuditEntries({ pageSize: 1_000 });
     const shown = JSON.stringify([apiKeys, entries], (_, value) => (typeof value === "bigint" ? String(value) : value));
-    expect([retry.reason, shown.includes(secret.slice(-64)), shown.includes("secretive")]).toEqual(["RESOURCE_EXISTS", false, true]);
+    expect([retry.reason, shown.includes(secret.slice(-64)), shown.includes("secretive")]).toEqual([
+      "RESOURCE_EXISTS",
+      false,
+      true,
+    ]);
   });
 });
 
@@ -182,7 +193,9 @@ describe("the listeners", () => {
 
   it("answer /livez, /readyz and /metrics without a key, and a browser's preflight", async () => {
     const base = `http://127.0.0.1:${app.httpPort}`;
-    const pages = await Promise.all(["/livez", "/readyz?verbose", "/metrics", "/nothing"].map((path) => fetch(base + path)));
+    const pages = await Promise.all(
+      ["/livez", "/readyz?verbose", "/metrics", "/nothing"].map((path) => fetch(base + path)),
+    );
     const metrics = await pages[2]?.text();
     const preflight = await fetch(`${base}/tenantplane.v1.TenantService/GetTenant`, {
       method: "OPTIONS",

@@ -22,7 +22,12 @@ describe("the change hub", () => {
       hub.publish(batch(n));
       await quick.next();
     }
-    expect([await slow.next(), slow.closedBy(), quick.closedBy(), hub.watchers()]).toEqual([undefined, "too slow", undefined, 1]);
+    expect([await slow.next(), slow.closedBy(), quick.closedBy(), hub.watchers()]).toEqual([
+      undefined,
+      "too slow",
+      undefined,
+      1,
+    ]);
   });
 
   it("lets watchers take what they have before a shutdown ends them", async () => {
@@ -30,7 +35,11 @@ describe("the change hub", () => {
     const watcher = hub.subscribe();
     hub.publish(batch(1));
     hub.shutdown();
-    expect([(await watcher.next())?.position.xid, await watcher.next(), watcher.closedBy()]).toEqual([1n, undefined, "shutdown"]);
+    expect([(await watcher.next())?.position.xid, await watcher.next(), watcher.closedBy()]).toEqual([
+      1n,
+      undefined,
+      "shutdown",
+    ]);
   });
 
   it("wakes a waiting watcher when it is closed", async () => {

@@ -46,12 +46,16 @@ describe("WatchTenants", () => {
     const writes = 40;
     const writers = names.map(async (name) => {
       for (let i = 1; i <= writes; i += 1) {
-        await app.admin.tenants.updateTenant({ tenant: { name, labels: { n: String(i) } }, updateMask: { paths: ["labels"] } });
+        await app.admin.tenants.updateTenant({
+          tenant: { name, labels: { n: String(i) } },
+          updateMask: { paths: ["labels"] },
+        });
       }
     });
     const seen: Seen[] = [];
     let resumeToken = "";
-    const finished = () => names.every((name) => seen.some((event) => event.name === name && event.label === String(writes)));
+    const finished = () =>
+      names.every((name) => seen.some((event) => event.name === name && event.label === String(writes)));
     while (!finished()) {
       // Cut the stream after a few messages, and resume it with the last token.
       let budget = 1 + Math.floor(random() * 12);
@@ -81,28 +85,36 @@ describe("WatchTenants", () => {
     expect((await stream.next()).value?.initialStateComplete).toBe(true);
     await app.admin.tenants.createTenant({ tenantId: "filtered", tenant });
     const set = (tier: string) =>
-      app.admin.tenants.updateTenant({ tenant: { name: "tenants/filtered", labels: { tier } }, updateMask: { paths: ["labels"] } });
+      app.admin.tenants.updateTenant({
+        tenant: { name: "tenants/filtered", labels: { tier } },
+        updateMask: { paths: ["labels"] },
+      });
     for (const tier of ["gold", "silver"]) await set(tier);
     const kinds: number[] = [];
-    while (kinds.length < 2) kinds.push(...((await stream.next()).value?.events ?? []).map((event: { kind: number }) => event.kind));
+    while (kinds.length < 2)
+      kinds.push(...((await stream.next()).value?.events ?? []).map((event: { kind: number }) => event.kind));
     await stream.return?.();
     expect(kinds).toEqual([Kind.UPDATED, Kind.REMOVED]);
   });
 
   it("sends a heartbeat with a token that resumes", async () => {
     const heartbeatInterval = { seconds: 1n, nanos: 0 };
-    const stream = app.admin.tenants.watchTenants({ filter: "labels.none = x", heartbeatInterval })[Symbol.asyncIterator]();
+    const stream = app.admin.tenants
+      .watchTenants({ filter: "labels.none = x", heartbeatInterval })
+      [Symbol.asyncIterator]();
     await stream.next();
     const beat = await stream.next();
     await stream.return?.();
-    const resumed = app.admin.tenants.watchTenants({ resumeToken: beat.value?.resumeToken ?? "" })[Symbol.asyncIterator]();
+    const resumed = app.admin.tenants
+      .watchTenants({ resumeToken: beat.value?.resumeToken ?? "" })
+      [Symbol.asyncIterator]();
     await app.admin.tenants.createTenant({ tenantId: "after-beat", tenant });
     const next = await resumed.next();
     await resumed.return?.();
-    expect([beat.value?.events, next.value?.events.map((event: { tenant?: { name: string } }) => event.tenant?.name)]).toEqual([
-      [],
-      ["tenants/after-beat"],
-    ]);
+    expect([
+      beat.value?.events,
+      next.value?.events.map((event: { tenant?: { name: string } }) => event.tenant?.name),
+    ]).toEqual([[], ["tenants/after-beat"]]);
   });
 
   it("refuses a token whose changes are forgotten, or starts over when asked to", async () => {

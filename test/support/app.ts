@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
+import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import type { DescService } from "@bufbuild/protobuf";
 import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
 import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
@@ -70,8 +70,17 @@ export async function startTestApp(
   database: { url: string },
   options: { clock?: Clock; adminKey?: string; settings?: Record<string, string> } = {},
 ): Promise<TestApp> {
-  const settings = { DATABASE_URL: database.url, GRPC_PORT: "0", HTTP_PORT: "0", DRAIN_TIMEOUT_MS: "2000", ...options.settings };
-  const app = await startApp(parseConfig(settings), { log: silentLog, ...(options.clock ? { clock: options.clock } : {}) });
+  const settings = {
+    DATABASE_URL: database.url,
+    GRPC_PORT: "0",
+    HTTP_PORT: "0",
+    DRAIN_TIMEOUT_MS: "2000",
+    ...options.settings,
+  };
+  const app = await startApp(parseConfig(settings), {
+    log: silentLog,
+    ...(options.clock ? { clock: options.clock } : {}),
+  });
   const adminKey = app.firstKey ?? options.adminKey ?? "";
   const clients = (key: string) => createClients(`http://127.0.0.1:${app.grpcPort}`, key);
   return { ...app, databaseUrl: database.url, adminKey, clients, admin: clients(adminKey) };

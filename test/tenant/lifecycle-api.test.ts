@@ -119,7 +119,10 @@ describe("suspensions, undelete and purge", () => {
     for (const verb of ["archive", "delete"] as const) await call(app.admin, verb, name);
     const undeleted = await call(app.admin, "undelete", name);
     const unarchived = await call(app.admin, "unarchive", name);
-    expect([undeleted.tenant?.state, unarchived.tenant?.state]).toEqual([Tenant_State.ARCHIVED, Tenant_State.SUSPENDED]);
+    expect([undeleted.tenant?.state, unarchived.tenant?.state]).toEqual([
+      Tenant_State.ARCHIVED,
+      Tenant_State.SUSPENDED,
+    ]);
     expect(unarchived.tenant?.suspensions.map((s) => s.reason)).toEqual([Suspension_Reason.BILLING]);
   });
 

@@ -1,0 +1,52 @@
+// `npm run check`: everything that needs no service, in seconds. Prints each step with its time; ends at the first red one.
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const bin = (name: string) => join("node_modules", ".bin", name);
+const steps: [string, string, string[]][] = [
+  ["types", bin("tsc"), ["-p", "."]],
+  ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
+  ["buf lint", bin("buf"), ["lint"]],
+  ["pure tests", bin("vitest"), ["run", "--config", "vitest.pure.config.ts"]],
+];
+
+for (const [name, program, args] of steps) {
+  const startedAt = performance.now();
+  const run = spawnSync(program, args, { encoding: "utf8" });
+  report(name, run.status === 0, startedAt);
+  if (run.status !== 0) fail(`${run.stdout}${run.stderr}`);
+}
+checkGenerated();
+
+function checkGenerated(): void {
+  const startedAt = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), "gen-"));
+  try {
+    execFileSync(bin("buf"), ["generate", "--output", folder], { stdio: "inherit" });
+    const made = read(join(folder, "sdk/src/gen"));
+    const kept = read("sdk/src/gen");
+    const same = made.size === kept.size && [...made].every(([file, text]) => kept.get(file) === text);
+    report("generated files", same, startedAt);
+    if (!same) fail("sdk/src/gen is not what the protos give: run `npm run gen` and commit the result.\n");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function read(folder: string): Map<string, string> {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  return new Map(files.map((file) => [file, readFileSync(join(folder, file), "utf8")]));
+}
+
+function report(name: string, ok: boolean, startedAt: number): void {
+  process.stdout.write(
+    `${ok ? "ok    " : "FAILED"} ${name} (${((performance.now() - startedAt) / 1_000).toFixed(1)} s)\n`,
+  );
+}
+
+function fail(output: string): never {
+  process.stdout.write(output);
+  process.exit(1);
+}

@@ -1,0 +1,20 @@
+import { defineConfig } from "vitest/config";
+import base from "./vitest.config.ts";
+
+/** The tests that need no service: `npm run check` runs them in seconds. */
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    include: [
+      "test/aip/*.test.ts",
+      "test/architecture.test.ts",
+      "test/golden.test.ts",
+      "test/auth/permission.test.ts",
+      "test/change/hub.test.ts",
+      "test/config.test.ts",
+      "test/tenant/lifecycle.test.ts",
+    ],
+    globalSetup: [],
+  },
+});
