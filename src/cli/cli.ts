@@ -13,6 +13,9 @@ export async function runCli(args: readonly string[]): Promise<void> {
     await createProgram().parseAsync([...args], { from: "user" });
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
+    if (error.rawMessage === "fetch failed") {
+      throw new OperatorError("No server answers: start one with `npm start`, or name it with --server.");
+    }
     const fields = fieldViolations(error).map(({ field, description }) => `\n  ${field}: ${description}`);
     throw new OperatorError(`${error.rawMessage}${fields.join("")}`);
   }

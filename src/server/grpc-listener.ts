@@ -28,6 +28,8 @@ const CONCURRENT_STREAMS_MAX = 4_096;
 
 /** Starts the gRPC listener with health (grpc.health.v1) and reflection (v1 and v1alpha). */
 export async function startGrpcListener(guarded: readonly Guarded[], options: GrpcListenerOptions): Promise<Listener> {
+  // What it has to say reaches us as errors.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server({
     "grpc.max_receive_message_length": options.messageMaxBytes,
     "grpc.max_concurrent_streams": CONCURRENT_STREAMS_MAX,
