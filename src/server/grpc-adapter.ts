@@ -1,11 +1,14 @@
-import { create, type DescMessage, type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import * as grpc from "@grpc/grpc-js";
-import { StatusSchema } from "@tenantplane/sdk/gen/google/rpc/status_pb";
 import { systemClock } from "../platform/clock.ts";
 import { bytesOf } from "../platform/encode-once.ts";
 import type { Guarded } from "./chain.ts";
+import { toServiceError } from "./grpc-status.ts";
 import type { Call } from "./handlers.ts";
+
+type UnaryCall = grpc.ServerUnaryCall<Message, Message>;
+type StreamCall = grpc.ServerWritableStream<Message, Message>;
 
 /** Mounts guarded RPCs on a grpc-js server: unary and server streams, encoded by protobuf-es. */
 export function addToGrpcServer(server: grpc.Server, guarded: readonly Guarded[]): void {
@@ -32,27 +35,29 @@ function methodDefinition(service: string, method: DescMethod): grpc.MethodDefin
     responseStream: method.methodKind === "server_streaming",
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
-    requestSerialize: (message) => encode(method.input, message),
-    responseSerialize: (message) => encode(method.output, message),
+    requestSerialize: (message) => asBuffer(toBinary(method.input, message)),
+    responseSerialize: (message) => asBuffer(bytesOf(message) ?? toBinary(method.output, message)),
   };
 }
 
-function encode(desc: DescMessage, message: Message): Buffer {
-  const bytes = bytesOf(message) ?? toBinary(desc, message);
+function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
   return (call, callback) => {
     const headers = new grpc.Metadata();
-    rpc.unary(call.request, callOf(rpc.method, call, headers)).then(
+    const signal = createLazySignal(call);
+    rpc.unary(call.request, callOf(rpc.method, call, headers, signal)).then(
       (response) => {
+        signal.end();
         call.sendMetadata(headers);
         callback(null, response);
       },
       (error: unknown) => {
+        signal.end();
         call.sendMetadata(headers);
-        callback(statusOf(error));
+        callback(toServiceError(error));
       },
     );
   };
@@ -61,70 +66,116 @@ function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
 function serverStream(rpc: Guarded): grpc.handleServerStreamingCall<Message, Message> {
   return async (call) => {
     const headers = new grpc.Metadata();
-    const gone = new Promise<void>((resolve) => {
-      call.once("cancelled", resolve);
-      call.once("close", resolve);
-    });
+    const signal = createLazySignal(call);
     try {
-      const messages = rpc.stream(call.request, callOf(rpc.method, call, headers));
+      const ended = await writeAll(call, rpc.stream(call.request, callOf(rpc.method, call, headers, signal)), headers);
+      signal.end();
+      if (!ended) return;
       call.sendMetadata(headers);
-      for await (const message of messages) {
-        if (call.cancelled || call.destroyed) break;
-        // The reader is full: wait for it, or for its end.
-        if (!call.write(message)) await Promise.race([new Promise((resolve) => call.once("drain", resolve)), gone]);
-      }
       call.end();
     } catch (error) {
-      call.emit("error", statusOf(error));
+      signal.end();
+      if (isGone(call)) return;
+      call.sendMetadata(headers);
+      call.emit("error", toServiceError(error));
     }
   };
 }
 
+// Writes all that the handler yields, as fast as the reader reads. False when the reader went away before the end.
+async function writeAll(call: StreamCall, messages: AsyncIterable<Message>, headers: grpc.Metadata): Promise<boolean> {
+  const iterator = messages[Symbol.asyncIterator]();
+  // At once, and not after the next message, which may never come: so the handler's `finally` runs.
+  const stop = () => void iterator.return?.().catch(() => {});
+  call.once("cancelled", stop);
+  for (;;) {
+    const next = await iterator.next();
+    if (isGone(call)) return false;
+    if (next.done) break;
+    // Only now: a generator sets its headers when it runs. The library sends them once.
+    call.sendMetadata(headers);
+    if (!call.write(next.value)) await drained(call);
+  }
+  call.off("cancelled", stop);
+  return true;
+}
+
+function isGone(call: StreamCall): boolean {
+  return call.cancelled || call.destroyed;
+}
+
+// Waits until the reader has room, or is gone. Leaves nothing behind: a watch may stall a million times in its life.
+function drained(call: StreamCall): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      call.off("drain", done);
+      call.off("close", done);
+      resolve();
+    };
+    call.once("drain", done);
+    call.once("close", done);
+    if (call.destroyed) done();
+  });
+}
+
 function callOf(
   method: DescMethod,
-  call: grpc.ServerUnaryCall<Message, Message> | grpc.ServerWritableStream<Message, Message>,
+  call: UnaryCall | StreamCall,
   headers: grpc.Metadata,
+  signal: { get(): AbortSignal },
 ): Call {
-  let controller: AbortController | undefined;
-  const deadline = call.getDeadline();
-  const at = typeof deadline === "number" ? deadline : deadline.getTime();
   return {
     method,
     header: (name) => call.metadata.get(name)[0]?.toString(),
     setHeader: (name, value) => headers.set(name, value),
     peer: call.getPeer(),
-    timeoutMs: Number.isFinite(at) ? Math.max(0, at - systemClock.now()) : undefined,
-    // Most calls never ask for it.
+    timeoutMs: timeLeftMs(call),
     get signal() {
-      if (!controller) {
-        const made = new AbortController();
-        controller = made;
-        if (call.cancelled) made.abort();
-        else (call as grpc.ServerUnaryCall<Message, Message>).once("cancelled", () => made.abort());
-      }
-      return controller.signal;
+      return signal.get();
     },
   };
 }
 
-function statusOf(error: unknown): grpc.ServiceError {
-  const known = ConnectError.from(error, Code.Internal);
-  const metadata = new grpc.Metadata();
-  const details = known.details.flatMap((detail) =>
-    "desc" in detail
-      ? [
-          {
-            typeUrl: `type.googleapis.com/${detail.desc.typeName}`,
-            value: toBinary(detail.desc, create(detail.desc, detail.value)),
-          },
-        ]
-      : [],
-  );
-  const status = create(StatusSchema, { code: known.code, message: known.rawMessage, details });
-  metadata.set("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, status)));
-  return Object.assign(new Error(known.rawMessage), {
-    code: known.code as number as grpc.status,
-    details: known.rawMessage,
-    metadata,
-  });
+function timeLeftMs(call: UnaryCall | StreamCall): number | undefined {
+  const deadline = call.getDeadline();
+  const at = typeof deadline === "number" ? deadline : deadline.getTime();
+  return Number.isFinite(at) ? Math.max(0, at - systemClock.now()) : undefined;
+}
+
+/** Node's timers count in 31 bits, and fire at once when given more. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+// Aborts when the caller goes away or its deadline passes, and never because the call is complete: grpc-js says
+// "cancelled" then too. Made when it is first asked for; most calls never do.
+function createLazySignal(call: UnaryCall | StreamCall): { get(): AbortSignal; end(): void } {
+  let controller: AbortController | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let ended = false;
+  const abort = () => {
+    clearTimeout(timer);
+    if (ended) return;
+    const reason =
+      timeLeftMs(call) === 0
+        ? new ConnectError("the deadline has passed", Code.DeadlineExceeded)
+        : new ConnectError("the caller went away", Code.Canceled);
+    controller?.abort(reason);
+  };
+  return {
+    get() {
+      if (controller) return controller.signal;
+      controller = new AbortController();
+      if (call.cancelled) abort();
+      else {
+        (call as UnaryCall).once("cancelled", abort);
+        // The library's own timer tells of the deadline only after the last bytes: never, while the reader stalls.
+        const left = timeLeftMs(call);
+        if (left !== undefined && !ended) timer = setTimeout(abort, Math.min(left + 1, TIMER_MAX_MS));
+      }
+      return controller.signal;
+    },
+    end() {
+      ended = true;
+      clearTimeout(timer);
+    },
+  };
 }
