@@ -6,6 +6,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
+// A machine's own npm settings must not leave out what we need: the tools of the tests, the binaries of this platform,
+// and the scripts that put Node and Postgres in place (package.json's allowScripts says which may run).
+const INSTALL = ["ci", "--include=dev", "--include=optional", "--ignore-scripts=false", "--loglevel=error"];
+const APT_TIMEOUT_MS = 300_000;
+
 installPackages();
 if (process.argv.includes("--redis")) findRedis();
 
@@ -17,15 +22,12 @@ function installPackages() {
   const mark = join(root, "node_modules", ".prepared");
   if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return;
   console.log("Installing packages (once; about half a minute) ...");
-  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-  // Not `npm ci`: it refuses a lock made where builds for other platforms could not be looked up. This keeps to the
-  // lock's versions and writes nothing but node_modules.
-  const run = spawnSync(npm, ["install", "--no-save", "--loglevel=error", "--no-fund", "--no-audit"], {
+  const npm = spawnSync("npm", [...INSTALL, "--no-fund", "--no-audit"], {
     cwd: root,
     stdio: ["ignore", "ignore", "inherit"],
   });
-  if (run.status !== 0) {
-    console.error("The packages could not be installed: see above, then try again.");
+  if (npm.status !== 0) {
+    console.error(`The packages could not be installed (${npm.error?.message ?? "see above"}): mend it and try again.`);
     process.exit(1);
   }
   writeFileSync(mark, wanted);
@@ -34,28 +36,36 @@ function installPackages() {
 // The suites of the Redis side run on a real server: REDIS_URL, one on PATH, or Debian's.
 function findRedis() {
   if (process.env.REDIS_URL || onPath("redis-server") || onPath("valkey-server")) return;
-  if (process.getuid?.() === 0 && onPath("apt-get")) {
-    console.log("Installing redis-server for the tests (once) ...");
-    try {
-      // A policy that refuses to start services: the tests start their own server.
-      const policy = "/usr/sbin/policy-rc.d";
-      const ours = !existsSync(policy);
-      if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
-      const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-      const apt = (...args) => execFileSync("apt-get", ["-qq", ...args], { env, stdio: "ignore" });
-      try {
-        apt("update");
-        apt("install", "-y", "--no-install-recommends", "redis-server");
-      } finally {
-        if (ours) rmSync(policy, { force: true });
-      }
-    } catch {
-      console.error("redis-server could not be installed.");
-    }
-  }
+  if (process.getuid?.() === 0 && onPath("apt-get")) installRedis();
   if (onPath("redis-server")) return;
   console.error("No Redis: the suites of the Redis side are skipped. Install redis-server, or set REDIS_URL.");
   if (process.env.CI === "true") process.exit(1);
+}
+
+function installRedis() {
+  console.log("Installing redis-server for the tests (once) ...");
+  const apt = (...args) =>
+    execFileSync("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=60", ...args], {
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: APT_TIMEOUT_MS,
+    });
+  // A policy that refuses to start services: the tests start their own server.
+  const policy = "/usr/sbin/policy-rc.d";
+  const ours = !existsSync(policy);
+  try {
+    apt("update");
+    if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+    apt("install", "-y", "--no-install-recommends", "redis-server");
+  } catch (error) {
+    const why = String(error.stderr ?? "")
+      .trim()
+      .split("\n")
+      .at(-1);
+    console.error(`redis-server could not be installed: ${why || error.message}`);
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
 }
 
 function onPath(program) {
