@@ -3,6 +3,7 @@ import { fieldViolations } from "@tenantplane/sdk/web";
 import { Command } from "commander";
 import { OperatorError } from "../platform/operator-error.ts";
 import { addAccessCommands } from "./access-commands.ts";
+import { addDemoCommand } from "./demo.ts";
 import { migrateCommand } from "./migrate.ts";
 import { serve } from "./serve.ts";
 import { addTenantCommands } from "./tenant-commands.ts";
@@ -35,5 +36,6 @@ export function createProgram(): Command {
     .action(migrateCommand);
   addTenantCommands(program);
   addAccessCommands(program);
+  addDemoCommand(program);
   return program;
 }

@@ -60,6 +60,25 @@ describe("the command line", () => {
     ]);
   });
 
+  it("fills a server with a platform of every state", async () => {
+    const demo = await cli(["demo", "--seed", "7"]);
+    const listed = await cli([
+      "--json",
+      "tenants",
+      "list",
+      "--show-deleted",
+      "--limit",
+      "1000",
+      "--filter",
+      "labels:stage",
+    ]);
+    const states = listed.out
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { state: string }).state);
+    expect([demo.code, states.length, new Set(states).size]).toEqual([0, 200, 5]);
+  });
+
   it("makes keys that work, and ends them", async () => {
     const { out } = await cli(["keys", "create", "robot", "--role", "service"]);
     const key = { TENANTPLANE_KEY: out.trim() };
@@ -67,7 +86,7 @@ describe("the command line", () => {
     const works = await cli(["tenants", "list"], key);
     await cli(["keys", "revoke", name]);
     await expect
-      .poll(async () => (await cli(["tenants", "list"], key)).err)
+      .poll(async () => (await cli(["tenants", "list"], key)).err, { timeout: 15_000 })
       .toBe("the API key is unknown, expired or revoked\n");
     expect(works.code).toBe(0);
   });
