@@ -1,4 +1,6 @@
 import { invalidField } from "../errors.ts";
+import { echo } from "./echo.ts";
+import { TIME_SOURCE } from "./filter-value.ts";
 
 /** A piece of a filter, with where it starts. */
 export interface Token {
@@ -17,7 +19,8 @@ export function tokenize(text: string): Token[] {
       at += 1;
       continue;
     }
-    const token = char === '"' || char === "'" ? quoted(text, at) : plain(text, at);
+    const isValue = tokens.at(-1)?.kind === "comparator";
+    const token = char === '"' || char === "'" ? quoted(text, at) : plain(text, at, isValue);
     tokens.push(token.token);
     at = token.end;
   }
@@ -36,17 +39,19 @@ function quoted(text: string, start: number): { token: Token; end: number } {
   throw invalidField("filter", `the string at ${start} is not closed`);
 }
 
-function plain(text: string, start: number): { token: Token; end: number } {
+// After a comparator a minus begins a value, else it negates what follows.
+function plain(text: string, start: number, isValue: boolean): { token: Token; end: number } {
   const two = text.slice(start, start + 2);
   if (two === "<=" || two === ">=" || two === "!=") {
     return { token: { kind: "comparator", text: two, at: start }, end: start + 2 };
   }
   const char = text.charAt(start);
   if ("=<>:".includes(char)) return { token: { kind: "comparator", text: char, at: start }, end: start + 1 };
-  if ("()-".includes(char)) return { token: { kind: "symbol", text: char, at: start }, end: start + 1 };
+  if ("()".includes(char) || (char === "-" && !isValue))
+    return { token: { kind: "symbol", text: char, at: start }, end: start + 1 };
   let end = start;
   while (end < text.length && !BREAKS.test(text.charAt(end))) end += 1;
-  if (end === start) throw invalidField("filter", `unexpected "${char}" at ${start}`);
+  if (end === start) throw invalidField("filter", `unexpected ${echo(char)} at ${start}`);
   // A time is a word although it holds colons.
   const time = TIME.exec(text.slice(start, start + TIME_MAX_CHARACTERS));
   if (time) end = start + time[0].length;
@@ -54,6 +59,6 @@ function plain(text: string, start: number): { token: Token; end: number } {
 }
 
 const BREAKS = /[\s()=<>:!"']/;
-const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)/;
+const TIME = new RegExp(`^${TIME_SOURCE}`);
 /** The longest RFC 3339 time with nanoseconds and offset. */
 const TIME_MAX_CHARACTERS = 40;

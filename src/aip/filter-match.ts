@@ -23,7 +23,7 @@ function compare(filter: Extract<Filter, { kind: "compare" }>, found: unknown): 
   const actual = map && key !== undefined ? (Object.hasOwn(map, key) ? map[key] : undefined) : found;
   if (actual === undefined || actual === null) return comparator === "!=";
   if (wildcard) return like(String(actual), String(value)) === (comparator !== "!=");
-  const order = typeof value === "number" ? Number(actual) - value : compareText(String(actual), value);
+  const order = compareValues(actual, value);
   switch (comparator) {
     case "=":
     case ":":
@@ -41,6 +41,12 @@ function compare(filter: Extract<Filter, { kind: "compare" }>, found: unknown): 
     default:
       return comparator satisfies never;
   }
+}
+
+function compareValues(actual: unknown, value: string | number | boolean): number {
+  if (typeof value === "number") return Number(actual) - value;
+  if (typeof value === "boolean") return Number(actual) - Number(value);
+  return compareText(String(actual), value);
 }
 
 // Code point order, as the database's C collation has it.

@@ -1,4 +1,4 @@
-import type { Filter } from "./filter.ts";
+import type { Comparator, Filter, FilterField } from "./filter.ts";
 
 /** A condition for Postgres; only columns of the schema and numbered parameters are ever in its text. */
 export interface SqlCondition {
@@ -32,18 +32,36 @@ function render(filter: Filter, param: (value: unknown) => string): string {
 
 function compare(filter: Extract<Filter, { kind: "compare" }>, param: (value: unknown) => string): string {
   const { field, key, comparator, value, wildcard } = filter;
-  if (field.type === "map" && key === undefined) return `coalesce(${field.column} ? ${param(value)}, false)`;
-  if (field.type === "time") {
-    const at = param(new Date(Number(value)).toISOString());
-    return `coalesce(${field.column} ${operator(comparator)} ${at}::timestamptz, ${comparator === "!="})`;
+  if (field.type === "map" && key === undefined) return `coalesce(${field.column} ? ${param(value)}::text, false)`;
+  const column = key === undefined ? field.column : `(${field.column} ->> ${param(key)}::text)`;
+  const whenNull = comparator === "!=";
+  if (wildcard) {
+    const like = whenNull ? "not like" : "like";
+    return `coalesce(${column} ${like} ${param(pattern(String(value)))}::text, ${whenNull})`;
   }
-  const column = field.type === "map" ? `(${field.column} ->> ${param(key)}::text)` : field.column;
-  if (!wildcard) return `coalesce(${column} ${operator(comparator)} ${param(value)}::text, ${comparator === "!="})`;
-  const like = `${comparator === "!=" ? "not like" : "like"} ${param(pattern(String(value)))}::text`;
-  return `coalesce(${column} ${like}, ${comparator === "!="})`;
+  return `coalesce(${column} ${operator(comparator)} ${typed(field, comparator, value, param)}, ${whenNull})`;
 }
 
-function operator(comparator: string): string {
+function typed(
+  field: FilterField,
+  comparator: Comparator,
+  value: string | number | boolean,
+  param: (value: unknown) => string,
+): string {
+  switch (field.type) {
+    case "time":
+      return `${param(new Date(Number(value)).toISOString())}::timestamptz`;
+    case "number":
+      return `${param(value)}::numeric`;
+    case "boolean":
+      return `${param(value)}::boolean`;
+    default:
+      // Texts are ordered by code point whatever the database's collation, as in memory.
+      return `${param(value)}::text${/[<>]/.test(comparator) ? ' collate "C"' : ""}`;
+  }
+}
+
+function operator(comparator: Comparator): string {
   if (comparator === ":") return "=";
   return comparator === "!=" ? "<>" : comparator;
 }

@@ -1,9 +1,11 @@
 import { invalidField } from "../errors.ts";
+import { echo } from "./echo.ts";
 import { type Token, tokenize } from "./filter-lexer.ts";
+import { type FilterValue, parseValue } from "./filter-value.ts";
 
 /** A field that a filter may name: its type and the SQL expression behind it. */
 export interface FilterField {
-  readonly type: "string" | "enum" | "time" | "map";
+  readonly type: "string" | "enum" | "time" | "number" | "boolean" | "map";
   readonly column: string;
   /** The values of an enum. */
   readonly values?: readonly string[];
@@ -16,18 +18,14 @@ export type Comparator = "=" | "!=" | "<" | "<=" | ">" | ">=" | ":";
 export type Filter =
   | { readonly kind: "and" | "or"; readonly parts: readonly Filter[] }
   | { readonly kind: "not"; readonly part: Filter }
-  | {
+  | (FilterValue & {
       readonly kind: "compare";
       readonly path: string;
       readonly field: FilterField;
       /** The key within a map. */
       readonly key: string | undefined;
       readonly comparator: Comparator;
-      /** A text, or an instant in epoch milliseconds. */
-      readonly value: string | number;
-      /** True for a text in which `*` stands for any characters. */
-      readonly wildcard: boolean;
-    };
+    });
 
 /**
  * Parses the subset of AIP-160 that lists and watches take: comparisons, NOT or -, OR (which binds tighter than AND),
@@ -36,6 +34,8 @@ export type Filter =
  */
 export function parseFilter(text: string, schema: FilterSchema): Filter | undefined {
   if (text.length > MAX_LENGTH) throw invalidField("filter", `must be at most ${MAX_LENGTH} characters`);
+  // No text in the database holds these, and Postgres refuses to be asked.
+  if (text.includes("\0") || !text.isWellFormed()) throw invalidField("filter", "must be Unicode text without NUL");
   const parser: Parser = { tokens: tokenize(text), at: 0, nodes: 0, schema };
   if (parser.tokens.length === 0) return undefined;
   const filter = sequence(parser, 0);
@@ -61,8 +61,8 @@ interface Parser {
 function sequence(parser: Parser, depth: number): Filter {
   if (depth > MAX_DEPTH) throw invalidField("filter", `must nest at most ${MAX_DEPTH} levels`);
   const parts = [alternatives(parser, depth)];
-  for (let token = parser.tokens[parser.at]; token && token.text !== ")"; token = parser.tokens[parser.at]) {
-    if (token.kind === "word" && token.text === "AND") parser.at += 1;
+  for (let token = parser.tokens[parser.at]; token && !isSymbol(token, ")"); token = parser.tokens[parser.at]) {
+    if (isWord(token, "AND")) parser.at += 1;
     parts.push(alternatives(parser, depth));
   }
   return combine("and", parts);
@@ -81,13 +81,14 @@ function factor(parser: Parser, depth: number): Filter {
   const token = next(parser);
   parser.nodes += 1;
   if (parser.nodes > MAX_NODES) throw invalidField("filter", `must have at most ${MAX_NODES} terms`);
-  if (isWord(token, "NOT") || token.text === "-") {
+  if (isWord(token, "NOT") || isSymbol(token, "-")) {
     if (depth > MAX_DEPTH) throw invalidField("filter", `must nest at most ${MAX_DEPTH} levels`);
     return { kind: "not", part: factor(parser, depth + 1) };
   }
-  if (token.kind === "symbol" && token.text === "(") {
+  if (isSymbol(token, "(")) {
     const inner = sequence(parser, depth + 1);
-    if (next(parser).text !== ")") throw invalidField("filter", "a parenthesis is not closed");
+    // A sequence ends at a closing parenthesis or at the end of the text.
+    next(parser);
     return inner;
   }
   if (token.kind !== "word") throw unexpected(token);
@@ -96,39 +97,27 @@ function factor(parser: Parser, depth: number): Filter {
 
 function comparison(parser: Parser, name: Token): Filter {
   const [head = "", ...tail] = name.text.split(".");
-  const exact = parser.schema[name.text];
-  const field = exact ?? parser.schema[head];
+  const exact = fieldOf(parser, name.text);
+  const field = exact ?? fieldOf(parser, head);
   if (!field || (!exact && field.type !== "map")) {
     const known = Object.keys(parser.schema).join(", ");
-    throw invalidField("filter", `unknown field "${name.text}" at ${name.at}; known are ${known}`);
+    throw invalidField("filter", `unknown field ${echo(name.text)} at ${name.at}; known are ${known}`);
   }
   const key = field.type === "map" && tail.length > 0 ? tail.join(".") : undefined;
   const operator = next(parser);
   if (operator.kind !== "comparator") throw unexpected(operator);
   const comparator = operator.text as Comparator;
   const value = next(parser);
-  if (value.kind !== "word" && value.kind !== "string") throw unexpected(value);
+  if (value.kind !== "string" && (value.kind !== "word" || KEYWORDS.has(value.text))) throw unexpected(value);
   const path = exact ? name.text : head;
-  return { kind: "compare", path, field, key, ...typed(field, key, comparator, value), comparator };
+  return { kind: "compare", path, field, key, comparator, ...parseValue(field, key !== undefined, comparator, value) };
 }
 
-function typed(field: FilterField, key: string | undefined, comparator: Comparator, token: Token) {
-  const refuse = (why: string) => invalidField("filter", `${why} at ${token.at}`);
-  if (field.type === "time") {
-    const value = Date.parse(token.text);
-    if (!/^\d{4}-\d\d-\d\d/.test(token.text) || Number.isNaN(value))
-      throw refuse(`"${token.text}" is no RFC 3339 time`);
-    if (comparator === ":") throw refuse("a time has no ':'");
-    return { value, wildcard: false };
-  }
-  if (field.type === "enum") {
-    if (comparator !== "=" && comparator !== "!=") throw refuse("an enum can only be = or !=");
-    if (!field.values?.includes(token.text)) throw refuse(`"${token.text}" is none of ${field.values?.join(", ")}`);
-    return { value: token.text, wildcard: false };
-  }
-  if (field.type === "map" && key === undefined && comparator !== ":") throw refuse("name a key, or ask with ':'");
-  const equality = comparator === "=" || comparator === "!=" || comparator === ":";
-  return { value: token.text, wildcard: equality && token.text.includes("*") };
+/** As values they must be quoted: unquoted, a value was forgotten. */
+const KEYWORDS: ReadonlySet<string> = new Set(["AND", "OR", "NOT"]);
+
+function fieldOf(parser: Parser, path: string): FilterField | undefined {
+  return Object.hasOwn(parser.schema, path) ? parser.schema[path] : undefined;
 }
 
 function combine(kind: "and" | "or", parts: readonly Filter[]): Filter {
@@ -147,6 +136,10 @@ function isWord(token: Token | undefined, text: string): boolean {
   return token?.kind === "word" && token.text === text;
 }
 
+function isSymbol(token: Token, text: string): boolean {
+  return token.kind === "symbol" && token.text === text;
+}
+
 function unexpected(token: Token): Error {
-  return invalidField("filter", `unexpected "${token.text}" at ${token.at}`);
+  return invalidField("filter", `unexpected ${echo(token.text)} at ${token.at}`);
 }
