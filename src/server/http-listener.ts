@@ -44,6 +44,8 @@ export async function startHttpListener(guarded: readonly Guarded[], options: Ht
     plain: ServerResponse | http2.Http2ServerResponse,
   ) => {
     const response = plain as Response;
+    // Connect's handlers do not see the socket; whatever the caller sent under this name is overwritten.
+    request.headers[PEER_HEADER] = request.socket?.remoteAddress ?? "";
     if (allowOrigin(options.corsOrigins, request, response)) return;
     adapter(request, response);
   };
@@ -112,6 +114,8 @@ function createDualServer(
   });
 }
 
+/** Carries the caller's address from the socket to the call. */
+const PEER_HEADER = "x-tenantplane-peer";
 /** As on the gRPC port. */
 const CONCURRENT_STREAMS_MAX = 4_096;
 /** Whoever connects says something soon. */
@@ -151,7 +155,7 @@ function callOf(rpc: Guarded, context: HandlerContext): Call {
     method: rpc.method,
     header: (name) => context.requestHeader.get(name) ?? undefined,
     setHeader: (name, value) => context.responseHeader.set(name, value),
-    peer: "http",
+    peer: context.requestHeader.get(PEER_HEADER) ?? "",
     timeoutMs: context.timeoutMs(),
     signal: context.signal,
   };

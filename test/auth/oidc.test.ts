@@ -1,0 +1,99 @@
+import { createServer, type Server } from "node:http";
+import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
+import { refusal } from "../support/errors.ts";
+
+let database: Awaited<ReturnType<typeof createDatabase>>;
+let app: TestApp;
+let issuer: string;
+let provider: Server;
+const keys = await generateKeyPair("ES256");
+const strangers = await generateKeyPair("ES256");
+
+beforeAll(async () => {
+  const jwk = { ...(await exportJWK(keys.publicKey)), kid: "one", alg: "ES256", use: "sig" };
+  provider = createServer((request, response) => {
+    response.setHeader("content-type", "application/json");
+    const discovery = request.url === "/.well-known/openid-configuration";
+    response.end(JSON.stringify(discovery ? { issuer, jwks_uri: `${issuer}/keys` } : { keys: [jwk] }));
+  });
+  await new Promise<void>((ready) => provider.listen(0, "127.0.0.1", ready));
+  const address = provider.address();
+  issuer = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}`;
+  database = await createDatabase();
+  app = await startTestApp(database, { settings: { OIDC_ISSUER: issuer } });
+  await app.admin.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
+  const tenant = { displayName: "T", plan: "plans/basic" };
+  for (const tenantId of ["acme", "other"]) await app.admin.tenants.createTenant({ tenantId, tenant, activate: true });
+  await app.admin.users.createUser({ parent: "tenants/acme", user: { email: "Ann@acme.org", role: "tenant.viewer" } });
+});
+afterAll(async () => {
+  await app.stop();
+  await database.drop();
+  provider.close();
+});
+
+function token(
+  claims: JWTPayload,
+  options: { audience?: string; key?: CryptoKey; expiresIn?: string } = {},
+): Promise<string> {
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: "ES256", kid: "one" })
+    .setIssuer(issuer)
+    .setSubject("someone")
+    .setAudience(options.audience ?? "tenantplane")
+    .setIssuedAt()
+    .setExpirationTime(options.expiresIn ?? "5m")
+    .sign(options.key ?? keys.privateKey);
+}
+
+const ann = { tenant: "acme", email: "ann@acme.org", email_verified: true };
+
+describe("a token of the identity provider", () => {
+  it("is its user with the user's role, in the user's tenant alone", async () => {
+    const clients = app.clients(await token(ann));
+    const { tenants } = await clients.tenants.listTenants({});
+    expect(tenants.map((tenant) => tenant.name)).toEqual(["tenants/acme"]);
+    expect((await refusal(clients.tenants.getTenant({ name: "tenants/other" }))).reason).toBe("PERMISSION_DENIED");
+    expect((await refusal(clients.tenants.archiveTenant({ name: "tenants/acme" }))).reason).toBe("PERMISSION_DENIED");
+  });
+
+  it("has the roles of its claim, each within its scope", async () => {
+    const operator = app.clients(await token({ tenantplane_roles: ["platform.operator"] }));
+    const admin = app.clients(await token({ tenantplane_roles: ["tenant.admin@tenants/other"] }));
+    expect((await operator.tenants.listTenants({})).tenants.length).toBe(2);
+    expect((await admin.tenants.listTenants({})).tenants.map((tenant) => tenant.name)).toEqual(["tenants/other"]);
+  });
+
+  it("is refused when the user is disabled, and while the tenant is not ACTIVE", async () => {
+    const { users } = await app.admin.users.listUsers({ parent: "tenants/acme" });
+    const [user] = users;
+    await app.admin.users.updateUser({ user: { name: user?.name ?? "", role: "tenant.viewer", disabled: true } });
+    const disabled = await refusal(app.clients(await token(ann)).tenants.listTenants({}));
+    await app.admin.users.updateUser({ user: { name: user?.name ?? "", role: "tenant.viewer", disabled: false } });
+    await app.admin.tenants.archiveTenant({ name: "tenants/acme" });
+    const gated = async () => (await refusal(app.clients(await token(ann)).tenants.listTenants({}))).reason;
+    await expect.poll(gated, { timeout: 1_000 }).toBe("TENANT_NOT_ACTIVE");
+    expect(disabled.reason).toBe("CREDENTIALS_INVALID");
+  });
+
+  const bad: [string, () => Promise<string>][] = [
+    ["signed by another key", () => token(ann, { key: strangers.privateKey })],
+    ["for another audience", () => token(ann, { audience: "elsewhere" })],
+    ["expired", () => token(ann, { expiresIn: "-1m" })],
+    ["without any role here", () => token({})],
+    ["with an unverified address", () => token({ ...ann, email_verified: false })],
+    ["with a role that does not fit its scope", () => token({ tenantplane_roles: ["platform.admin@tenants/other"] })],
+    ["that is no token", async () => "a.b.c"],
+  ];
+  for (const [what, make] of bad) {
+    it(`${what} is refused`, async () => {
+      expect(await refusal(app.clients(await make()).tenants.listTenants({}))).toEqual({
+        code: "Unauthenticated",
+        reason: "CREDENTIALS_INVALID",
+        fields: [],
+      });
+    });
+  }
+});
