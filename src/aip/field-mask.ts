@@ -1,4 +1,5 @@
 import { invalidField } from "../errors.ts";
+import { echo } from "./echo.ts";
 
 /**
  * The fields an update writes. No mask means the populated ones, "*" all writable ones; output-only paths are ignored.
@@ -14,7 +15,9 @@ export function maskedFields(
   if (mask.length === 1 && mask[0] === "*") return new Set(writable);
   for (const path of mask) {
     const kind = Object.hasOwn(known, path) ? known[path] : undefined;
-    if (!kind) throw invalidField("update_mask", `unknown field "${path}"; known are ${Object.keys(known).join(", ")}`);
+    if (!kind) {
+      throw invalidField("update_mask", `unknown field ${echo(path)}; known are ${Object.keys(known).join(", ")}`);
+    }
     if (kind === "immutable") throw invalidField("update_mask", `"${path}" is fixed at creation`);
   }
   return new Set(mask.filter((path) => writable.includes(path)));
@@ -27,7 +30,10 @@ export interface FieldDifference {
   readonly after: unknown;
 }
 
-/** Lists the fields in which two objects differ, nested ones by dotted path, in order of path; lists count as values. */
+/**
+ * Lists the fields in which two objects differ, nested ones by dotted path, in order of path; lists count as values.
+ * The order of keys is no difference: jsonb has its own. Past the two hundredth, differences are left out.
+ */
 export function diffFields(before: object, after: object): FieldDifference[] {
   return differences("", before as Tree, after as Tree).slice(0, MAX_DIFFERENCES);
 }
@@ -40,11 +46,22 @@ const MAX_DIFFERENCES = 200;
 function differences(prefix: string, before: Tree, after: Tree): FieldDifference[] {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   return keys.flatMap((key) => {
-    const [a, b] = [before[key] ?? null, after[key] ?? null];
-    if (JSON.stringify(a) === JSON.stringify(b)) return [];
+    const [a, b] = [ownValue(before, key), ownValue(after, key)];
+    if (same(a, b)) return [];
     if (isTree(a) && isTree(b)) return differences(`${prefix}${key}.`, a, b);
     return [{ field: `${prefix}${key}`, before: a, after: b }];
   });
+}
+
+// A label may be called "constructor": what objects inherit is no value.
+function ownValue(tree: Tree, key: string): unknown {
+  return Object.hasOwn(tree, key) ? (tree[key] ?? null) : null;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => same(item, b[i]));
+  if (!isTree(a) || !isTree(b)) return a === b;
+  return [...Object.keys(a), ...Object.keys(b)].every((key) => same(ownValue(a, key), ownValue(b, key)));
 }
 
 function isTree(value: unknown): value is Tree {

@@ -37,7 +37,8 @@ export function parseId(name: string, collection: string, field: string): string
 
 /** Checks a text for people: its length in characters and that it holds no control characters. */
 export function checkText(problems: Problems, field: string, value: string, min: number, max: number): void {
-  const length = [...value].length;
+  // No character takes more than two units: what is longer than that need not be counted.
+  const length = value.length > 2 * max ? value.length : [...value].length;
   if (length < min || length > max) problems.add(field, `must have ${min} to ${max} characters`);
   else if (/[\p{Cc}\p{Cs}]/u.test(value)) problems.add(field, "must not have control characters");
 }
@@ -46,19 +47,24 @@ export function checkText(problems: Problems, field: string, value: string, min:
 export function checkLabels(problems: Problems, field: string, labels: Readonly<Record<string, string>>): void {
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) problems.add(field, `must have at most ${MAX_LABELS} entries`);
+  const end = problems.violations.length + MAX_BAD_LABELS;
   for (const [key, value] of entries.slice(0, MAX_LABELS)) {
+    if (problems.violations.length >= end) return;
     if (!/^[a-z][a-z0-9_./-]{0,62}$/.test(key)) {
-      problems.add(`${field}.${key.slice(0, 63)}`, "the key must be 1 to 63 of [a-z0-9_./-], first a letter");
+      const path = `${field}.${key.slice(0, 63).toWellFormed()}`;
+      problems.add(path, "the key must be 1 to 63 of [a-z0-9_./-], first a letter");
     } else checkText(problems, `${field}.${key}`, value, 0, 63);
   }
 }
 
 /** As many as Google's resources take. */
 const MAX_LABELS = 64;
+/** As many bad ones are named: an error must fit into the headers that carry it. */
+const MAX_BAD_LABELS = 8;
 
 /** Checks an email address for form only: something, one @, a domain with a dot; whether it works, mail must show. */
 export function checkEmail(problems: Problems, field: string, value: string): void {
-  if (value.length > 254 || !/^[^\s@\p{Cc}]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+$/iu.test(value)) {
+  if (value.length > 254 || !/^[^\s@\p{Cc}\p{Cs}]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+$/iu.test(value)) {
     problems.add(field, "must be an email address");
   }
 }

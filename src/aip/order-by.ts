@@ -1,6 +1,7 @@
 import { invalidField } from "../errors.ts";
+import { echo } from "./echo.ts";
 
-/** A field that a list may be ordered by. */
+/** A field that a list may be ordered by; its column is never null, for nothing comes after a null. */
 export interface OrderField {
   readonly column: string;
   readonly cast: "text" | "timestamptz" | "bigint";
@@ -11,23 +12,31 @@ export type Order = readonly { readonly path: string; readonly field: OrderField
 
 /** Parses "create_time desc, name"; completes it with the unique field. Throws INVALID_FIELDS on "order_by". */
 export function parseOrderBy(text: string, fields: Readonly<Record<string, OrderField>>, unique: string): Order {
-  const terms = text.split(",").filter((term) => term.trim() !== "");
+  if (text.length > MAX_LENGTH) throw invalidField("order_by", `must be at most ${MAX_LENGTH} characters`);
+  const terms = text.trim() === "" ? [] : text.split(",");
   if (terms.length > MAX_TERMS) throw invalidField("order_by", `must have at most ${MAX_TERMS} fields`);
   const order = terms.map((term) => {
     const [path = "", direction = "asc", ...rest] = term.trim().split(/\s+/);
     const field = Object.hasOwn(fields, path) ? fields[path] : undefined;
-    if (!field) throw invalidField("order_by", `unknown field "${path}"; known are ${Object.keys(fields).join(", ")}`);
+    if (!field) {
+      throw invalidField("order_by", `unknown field ${echo(path)}; known are ${Object.keys(fields).join(", ")}`);
+    }
     if (rest.length > 0 || (direction !== "asc" && direction !== "desc")) {
-      throw invalidField("order_by", `"${term.trim()}" is not a field with "asc" or "desc"`);
+      throw invalidField("order_by", `${echo(term.trim())} is not a field with "asc" or "desc"`);
     }
     return { path, field, descending: direction === "desc" };
   });
+  if (new Set(order.map(({ path }) => path)).size < order.length) {
+    throw invalidField("order_by", "must name a field only once");
+  }
   const end = order.findIndex((term) => term.path === unique);
   if (end >= 0) return order.slice(0, end + 1);
   const field = fields[unique];
   return field ? [...order, { path: unique, field, descending: order.at(-1)?.descending ?? false }] : order;
 }
 
+/** Far beyond the longest names of all terms. */
+const MAX_LENGTH = 256;
 /** More than any table shows at once. */
 const MAX_TERMS = 4;
 

@@ -4,6 +4,7 @@ import { type FilterSchema, parseFilter } from "../../src/aip/filter.ts";
 import { matchFilter } from "../../src/aip/filter-match.ts";
 import { filterToSql } from "../../src/aip/filter-sql.ts";
 import { DomainError } from "../../src/errors.ts";
+import { caught } from "./caught.ts";
 
 const SCHEMA: FilterSchema = {
   name: { type: "string", column: "name" },
@@ -25,16 +26,6 @@ const OBJECT = {
 };
 
 const SEED = process.env.SEED ? { seed: Number(process.env.SEED) } : {};
-
-function caught(run: () => unknown): DomainError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof DomainError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
 
 describe("a filter", () => {
   const cases: [string, boolean][] = [
