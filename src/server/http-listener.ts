@@ -86,11 +86,18 @@ function createDualServer(
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
   });
+  const sockets = new Set<Socket>();
+  const closeAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   if (options.tls) {
-    return Object.assign(h2, { closeIdle: () => {}, closeAll: () => {} });
+    h2.on("connection", (socket: Socket) => {
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+    });
+    return Object.assign(h2, { closeIdle: () => {}, closeAll });
   }
   const h1 = createServer(handler);
-  const sockets = new Set<Socket>();
   const front = createNetServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
@@ -108,9 +115,7 @@ function createDualServer(
   });
   return Object.assign(front, {
     closeIdle: () => h1.closeIdleConnections(),
-    closeAll: () => {
-      for (const socket of sockets) socket.destroy();
-    },
+    closeAll,
   });
 }
 
