@@ -147,9 +147,9 @@ describe("a unary call", () => {
         return answer(request.text);
       },
     });
-    await client.unary({}, { timeoutMs: 40 });
+    await client.unary({}, { timeoutMs: 1_000 });
     // A second call after the first one's deadline: by then the first would have been aborted.
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
     await client.unary({});
     expect(signals.map((signal) => signal.aborted)).toEqual([false, false]);
   });

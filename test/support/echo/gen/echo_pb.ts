@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file echo.proto.
  */
 export const file_echo: GenFile = /*@__PURE__*/
-  fileDesc("CgplY2hvLnByb3RvEgdlY2hvLnYxIi8KC0VjaG9SZXF1ZXN0EgwKBHRleHQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSIcCgxFY2hvUmVzcG9uc2USDAoEdGV4dBgBIAEoCTLuAQoLRWNob1NlcnZpY2USNAoFVW5hcnkSFC5lY2hvLnYxLkVjaG9SZXF1ZXN0GhUuZWNoby52MS5FY2hvUmVzcG9uc2USNwoGU2VydmVyEhQuZWNoby52MS5FY2hvUmVxdWVzdBoVLmVjaG8udjEuRWNob1Jlc3BvbnNlMAESNwoGQ2xpZW50EhQuZWNoby52MS5FY2hvUmVxdWVzdBoVLmVjaG8udjEuRWNob1Jlc3BvbnNlKAESNwoEQmlkaRIULmVjaG8udjEuRWNob1JlcXVlc3QaFS5lY2hvLnYxLkVjaG9SZXNwb25zZSgBMAFiBnByb3RvMw");
+  fileDesc("CgplY2hvLnByb3RvEgdlY2hvLnYxIi8KC0VjaG9SZXF1ZXN0EgwKBHRleHQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSIcCgxFY2hvUmVzcG9uc2USDAoEdGV4dBgBIAEoCTKkAgoLRWNob1NlcnZpY2USNAoFVW5hcnkSFC5lY2hvLnYxLkVjaG9SZXF1ZXN0GhUuZWNoby52MS5FY2hvUmVzcG9uc2USNAoEUG9zdBIVLmVjaG8udjEuRWNob1Jlc3BvbnNlGhUuZWNoby52MS5FY2hvUmVzcG9uc2USNwoGU2VydmVyEhQuZWNoby52MS5FY2hvUmVxdWVzdBoVLmVjaG8udjEuRWNob1Jlc3BvbnNlMAESNwoGQ2xpZW50EhQuZWNoby52MS5FY2hvUmVxdWVzdBoVLmVjaG8udjEuRWNob1Jlc3BvbnNlKAESNwoEQmlkaRIULmVjaG8udjEuRWNob1JlcXVlc3QaFS5lY2hvLnYxLkVjaG9SZXNwb25zZSgBMAFiBnByb3RvMw");
 
 /**
  * @generated from message echo.v1.EchoRequest
@@ -63,6 +63,16 @@ export const EchoService: GenService<{
   unary: {
     methodKind: "unary";
     input: typeof EchoRequestSchema;
+    output: typeof EchoResponseSchema;
+  },
+  /**
+   * A write that cannot be told from its repetition.
+   *
+   * @generated from rpc echo.v1.EchoService.Post
+   */
+  post: {
+    methodKind: "unary";
+    input: typeof EchoResponseSchema;
     output: typeof EchoResponseSchema;
   },
   /**
