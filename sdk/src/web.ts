@@ -2,7 +2,7 @@ import { createConnectTransport } from "@connectrpc/connect-web";
 import { type Clients, createClientsOver } from "./clients.ts";
 
 export type { Clients } from "./clients.ts";
-export { fieldViolations, reasonOf } from "./errors.ts";
+export { fieldViolations, reasonOf, retryAfterMs } from "./errors.ts";
 
 /** How to reach a server from a browser, or from anything else that has `fetch`. */
 export interface WebClientOptions {
