@@ -104,13 +104,34 @@ export class Problems {
   }
 }
 
-/** Says that fields of the request are invalid. */
+/** Says that fields of the request are invalid; of very many, the first are named and the rest counted. */
 export function invalidFields(violations: readonly FieldViolation[], reason: Reason = "INVALID_FIELDS"): DomainError {
-  const fields = violations.map((violation) => violation.field).join(", ");
-  const [first] = violations;
-  const message =
-    violations.length === 1 && first ? `${first.field}: ${first.description}` : `invalid fields: ${fields}`;
-  return new DomainError(reason, message, { fields }, { violations });
+  const named = violations.slice(0, MAX_VIOLATIONS).map(({ field, description }) => ({
+    field: clip(field, MAX_FIELD_CHARACTERS),
+    description: clip(description, MAX_DESCRIPTION_CHARACTERS),
+  }));
+  const rest = violations.length - named.length;
+  const fields = `${named.map(({ field }) => field).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+  const [first] = named;
+  if (violations.length !== 1 || !first) {
+    return new DomainError(reason, `invalid fields: ${fields}`, { fields }, { violations: named });
+  }
+  const { field, description } = first;
+  return new DomainError(reason, `${field}: ${description}`, { fields, description }, { violations: named });
+}
+
+/**
+ * Errors travel in gRPC trailers: some clients take no more than 16 KiB of them, and more than 64 KiB cost a caller the
+ * connection with all other calls on it. So much always fits.
+ */
+const MAX_VIOLATIONS = 16;
+/** The longest path we have, of a label, is shorter. */
+const MAX_FIELD_CHARACTERS = 128;
+/** The longest description we have, which lists the fields of a mask, is shorter. */
+const MAX_DESCRIPTION_CHARACTERS = 300;
+
+function clip(text: string, characters: number): string {
+  return text.length <= characters ? text : `${text.slice(0, characters - 1).toWellFormed()}…`;
 }
 
 /** Says that one field of the request is invalid. */
