@@ -61,5 +61,7 @@ export function keysetSql(order: Order, position: readonly unknown[] | undefined
       return `(${[...equal, `${term.field.column} ${term.descending ? "<" : ">"} ${value(index)}`].join(" and ")})`;
     })
     .join(" or ");
-  return { where: `(${where})`, orderBy, params: [...position] };
+  // The bound of the first column says nothing new; it is what lets an index start at the position.
+  const start = `${order[0]?.field.column} ${sign}= ${value(0)}`;
+  return { where: `(${start} and (${where}))`, orderBy, params: [...position] };
 }

@@ -56,4 +56,15 @@ describe("an order", () => {
       "(created_at, tenant_id) < ($3::timestamptz, $4::text)",
     );
   });
+
+  it("bounds the first column by itself when its terms go both ways, so that an index can start there", () => {
+    const order = parseOrderBy("create_time desc, name", FIELDS, "name");
+    expect(keysetSql(order, ["2026-01-01T00:00:00.000Z", "acme"], 3)).toEqual({
+      where:
+        "(created_at <= $3::timestamptz and ((created_at < $3::timestamptz) or " +
+        "(created_at = $3::timestamptz and tenant_id > $4::text)))",
+      orderBy: "created_at desc, tenant_id asc",
+      params: ["2026-01-01T00:00:00.000Z", "acme"],
+    });
+  });
 });
