@@ -64,7 +64,7 @@ const MAX_BAD_LABELS = 8;
 
 /** Checks an email address for form only: something, one @, a domain with a dot; whether it works, mail must show. */
 export function checkEmail(problems: Problems, field: string, value: string): void {
-  if (value.length > 254 || !/^[^\s@\p{Cc}\p{Cs}]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+$/iu.test(value)) {
+  if (value.length > 254 || !/^[^\s@\p{Cc}\p{Cs}]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/u.test(value)) {
     problems.add(field, "must be an email address");
   }
 }
