@@ -35,7 +35,7 @@ async function startOwner(): Promise<{ child: ChildProcess; url: string }> {
 }
 
 async function exec(url: string, statement: string): Promise<unknown> {
-  const sql = postgres(url, { max: 1, connect_timeout: 2 });
+  const sql = postgres(url, { max: 1, connect_timeout: 2, fetch_types: false });
   try {
     return [...(await sql.unsafe(statement))];
   } finally {
