@@ -33,6 +33,7 @@ function floorOf(file: string): number {
   const parts = file.split("/");
   const [, folder = "", name = ""] = parts;
   const base = (parts.at(-1) ?? "").replace(/\.ts$/, "");
+  if (file.startsWith("sdk/src/evaluate/")) return 1;
   if (file.startsWith("sdk/")) return 5;
   if (["src/main.ts", "src/app.ts"].includes(file) || folder === "cli") return 6;
   if (folder === "server" || base.endsWith("-rpc") || base === "rpc" || base === "jobs") return 5;
