@@ -6,9 +6,19 @@ const tenantLife = ["activate", "suspend", "resume", "archive", "unarchive", "de
 const userWrite = ["users.create", "users.update", "users.delete"];
 const keyAdmin = ["apiKeys.create", "apiKeys.list", "apiKeys.rotate", "apiKeys.revoke"];
 const auditRead = ["audit.list", "audit.export"];
+const quotaRead = ["quotas.get", "quotas.list", "meters.get", "quotaOverrides.get", "quotaGrants.get"];
+const quotaWrite = [
+  "quotaOverrides.create",
+  "quotaOverrides.update",
+  "quotaOverrides.delete",
+  "quotaGrants.create",
+  "quotaGrants.void",
+];
 const integratorRead = ["integrators.get"];
 const operator = [
   ...tenantRead,
+  ...quotaRead,
+  ...quotaWrite,
   ...tenantLife,
   ...integratorRead,
   ...userWrite,
@@ -22,6 +32,10 @@ const operator = [
   "plans.create",
   "plans.update",
   "plans.delete",
+  "meters.create",
+  "meters.update",
+  "meters.delete",
+  "quotas.check",
 ];
 
 /** Every role, the kind of scope it is bound to, and its permissions. */
@@ -30,13 +44,15 @@ export const ROLES = {
   "platform.operator": { scope: "platform", permissions: new Set(operator) },
   "platform.auditor": {
     scope: "platform",
-    permissions: new Set([...tenantRead, ...integratorRead, ...auditRead, "apiKeys.list"]),
+    permissions: new Set([...tenantRead, ...quotaRead, ...integratorRead, ...auditRead, "apiKeys.list"]),
   },
   "integrator.admin": {
     scope: "integrator",
     permissions: new Set([
       ...tenantRead,
       ...tenantLife,
+      ...quotaRead,
+      ...quotaWrite,
       ...integratorRead,
       ...userWrite,
       ...keyAdmin,
@@ -48,12 +64,12 @@ export const ROLES = {
   },
   "tenant.admin": {
     scope: "tenant",
-    permissions: new Set([...tenantRead, ...userWrite, ...keyAdmin, ...auditRead, "tenants.update"]),
+    permissions: new Set([...tenantRead, ...quotaRead, ...userWrite, ...keyAdmin, ...auditRead, "tenants.update"]),
   },
-  "tenant.editor": { scope: "tenant", permissions: new Set([...tenantRead, "tenants.update"]) },
-  "tenant.viewer": { scope: "tenant", permissions: new Set(tenantRead) },
-  service: { scope: "platform", permissions: new Set([...tenantRead]) },
-  client: { scope: "tenant", permissions: new Set(["tenants.get"]) },
+  "tenant.editor": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead, "tenants.update"]) },
+  "tenant.viewer": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead]) },
+  service: { scope: "platform", permissions: new Set([...tenantRead, ...quotaRead, "quotas.check"]) },
+  client: { scope: "tenant", permissions: new Set(["tenants.get", "quotas.get"]) },
 } as const satisfies Record<string, { scope: ScopeKind; permissions: ReadonlySet<string> }>;
 
 export type Role = keyof typeof ROLES;

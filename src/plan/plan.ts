@@ -1,3 +1,4 @@
+import type { Limit } from "../limit.ts";
 import type { SettingValue } from "../setting-value.ts";
 
 /** A plan in one of its versions, as plain data. Settings are typed values as tenants have them. */
@@ -6,8 +7,7 @@ export interface Plan {
   readonly planId: string;
   readonly displayName: string;
   readonly version: number;
-  /** Amounts as text, so that all 64 bits of them survive JSON. */
-  readonly limits: readonly { readonly meter: string; readonly amount: string }[];
+  readonly limits: readonly Limit[];
   readonly entitlements: Readonly<Record<string, SettingValue>>;
   readonly settings: Readonly<Record<string, SettingValue>>;
   readonly revision: number;

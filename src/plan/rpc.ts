@@ -4,6 +4,7 @@ import { checkText, etagOf, parseId, RESOURCE_ID } from "../aip/name.ts";
 import { invalidField, Problems } from "../errors.ts";
 import { fromSettings, toSettings, toTimestamp } from "../server/convert.ts";
 import { type Mount, mount } from "../server/handlers.ts";
+import { parseLimits, toLimit } from "../server/limit.ts";
 import type { Plan } from "./plan.ts";
 import { createPlan, deletePlan, getPlan, listPlans, type PlanDeps, type PlanInput, updatePlan } from "./service.ts";
 
@@ -37,22 +38,10 @@ export function planRpc(deps: PlanDeps): Mount {
   });
 }
 
-/** More limits than a price list has lines. */
-const LIMITS_MAX = 100;
-
 function parsePlan(problems: Problems, plan: ProtoPlan | undefined): PlanInput {
   if (!plan) throw invalidField("plan", "must be set");
   checkText(problems, "plan.display_name", plan.displayName, 1, 63);
-  if (plan.limits.length > LIMITS_MAX) problems.add("plan.limits", `must have at most ${LIMITS_MAX} entries`);
-  const meters = new Set<string>();
-  const limits = plan.limits.slice(0, LIMITS_MAX).map(({ meter, amount }, index) => {
-    const field = `plan.limits[${index}]`;
-    if (!/^[a-z][a-z0-9_.]{0,62}$/.test(meter)) problems.add(`${field}.meter`, "must be 1 to 63 of [a-z0-9_.]");
-    if (meters.has(meter)) problems.add(`${field}.meter`, "is limited twice");
-    if (amount < 0n) problems.add(`${field}.amount`, "must not be negative");
-    meters.add(meter);
-    return { meter, amount: String(amount) };
-  });
+  const limits = parseLimits(problems, "plan.limits", plan.limits);
   const entitlements = fromSettings(problems, "plan.entitlements", plan.entitlements);
   const settings = fromSettings(problems, "plan.settings", plan.settings);
   problems.throwIfAny();
@@ -65,7 +54,7 @@ function toPlan(plan: Plan): MessageInitShape<typeof PlanSchema> {
     uid: plan.uid,
     displayName: plan.displayName,
     version: plan.version,
-    limits: plan.limits.map(({ meter, amount }) => ({ meter, amount: BigInt(amount) })),
+    limits: plan.limits.map(toLimit),
     entitlements: toSettings(plan.entitlements),
     settings: toSettings(plan.settings),
     etag: etagOf(plan.uid, plan.revision),

@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Limit } from "./limit_pb.ts";
+import { file_tenantplane_v1_limit } from "./limit_pb.ts";
 import { file_tenantplane_v1_options } from "./options_pb.ts";
 import type { Setting } from "./tenant_pb.ts";
 import { file_tenantplane_v1_tenant } from "./tenant_pb.ts";
@@ -17,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/plan.proto.
  */
 export const file_tenantplane_v1_plan: GenFile = /*@__PURE__*/
-  fileDesc("Chl0ZW5hbnRwbGFuZS92MS9wbGFuLnByb3RvEg50ZW5hbnRwbGFuZS52MSLvAwoEUGxhbhIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDwoHdmVyc2lvbhgEIAEoBRIpCgZsaW1pdHMYBSADKAsyGS50ZW5hbnRwbGFuZS52MS5QbGFuTGltaXQSPAoMZW50aXRsZW1lbnRzGAYgAygLMiYudGVuYW50cGxhbmUudjEuUGxhbi5FbnRpdGxlbWVudHNFbnRyeRI0CghzZXR0aW5ncxgHIAMoCzIiLnRlbmFudHBsYW5lLnYxLlBsYW4uU2V0dGluZ3NFbnRyeRIMCgRldGFnGAggASgJEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaTAoRRW50aXRsZW1lbnRzRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcudGVuYW50cGxhbmUudjEuU2V0dGluZzoCOAEaSAoNU2V0dGluZ3NFbnRyeRILCgNrZXkYASABKAkSJgoFdmFsdWUYAiABKAsyFy50ZW5hbnRwbGFuZS52MS5TZXR0aW5nOgI4ASIqCglQbGFuTGltaXQSDQoFbWV0ZXIYASABKAkSDgoGYW1vdW50GAIgASgDInMKEUNyZWF0ZVBsYW5SZXF1ZXN0Eg8KB3BsYW5faWQYASABKAkSIgoEcGxhbhgCIAEoCzIULnRlbmFudHBsYW5lLnYxLlBsYW4SEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKEkNyZWF0ZVBsYW5SZXNwb25zZRIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbiIvCg5HZXRQbGFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAUiNQoPR2V0UGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIjkKEExpc3RQbGFuc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiUQoRTGlzdFBsYW5zUmVzcG9uc2USIwoFcGxhbnMYASADKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJiChFVcGRhdGVQbGFuUmVxdWVzdBIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbhISCgpyZXF1ZXN0X2lkGAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgiOAoSVXBkYXRlUGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIloKEURlbGV0ZVBsYW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiFAoSRGVsZXRlUGxhblJlc3BvbnNlMpgECgtQbGFuU2VydmljZRJpCgpDcmVhdGVQbGFuEiEudGVuYW50cGxhbmUudjEuQ3JlYXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5DcmVhdGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLmNyZWF0ZRABEmAKB0dldFBsYW4SHi50ZW5hbnRwbGFuZS52MS5HZXRQbGFuUmVxdWVzdBofLnRlbmFudHBsYW5lLnYxLkdldFBsYW5SZXNwb25zZSIUkAIBqrsYDQoJcGxhbnMuZ2V0EAQSZgoJTGlzdFBsYW5zEiAudGVuYW50cGxhbmUudjEuTGlzdFBsYW5zUmVxdWVzdBohLnRlbmFudHBsYW5lLnYxLkxpc3RQbGFuc1Jlc3BvbnNlIhSQAgGquxgNCglwbGFucy5nZXQQBBJpCgpVcGRhdGVQbGFuEiEudGVuYW50cGxhbmUudjEuVXBkYXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5VcGRhdGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLnVwZGF0ZRABEmkKCkRlbGV0ZVBsYW4SIS50ZW5hbnRwbGFuZS52MS5EZWxldGVQbGFuUmVxdWVzdBoiLnRlbmFudHBsYW5lLnYxLkRlbGV0ZVBsYW5SZXNwb25zZSIUqrsYEAoMcGxhbnMuZGVsZXRlEAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantplane_v1_options, file_tenantplane_v1_tenant]);
+  fileDesc("Chl0ZW5hbnRwbGFuZS92MS9wbGFuLnByb3RvEg50ZW5hbnRwbGFuZS52MSLrAwoEUGxhbhIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDwoHdmVyc2lvbhgEIAEoBRIlCgZsaW1pdHMYBSADKAsyFS50ZW5hbnRwbGFuZS52MS5MaW1pdBI8CgxlbnRpdGxlbWVudHMYBiADKAsyJi50ZW5hbnRwbGFuZS52MS5QbGFuLkVudGl0bGVtZW50c0VudHJ5EjQKCHNldHRpbmdzGAcgAygLMiIudGVuYW50cGxhbmUudjEuUGxhbi5TZXR0aW5nc0VudHJ5EgwKBGV0YWcYCCABKAkSLwoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpMChFFbnRpdGxlbWVudHNFbnRyeRILCgNrZXkYASABKAkSJgoFdmFsdWUYAiABKAsyFy50ZW5hbnRwbGFuZS52MS5TZXR0aW5nOgI4ARpICg1TZXR0aW5nc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlbmFudHBsYW5lLnYxLlNldHRpbmc6AjgBInMKEUNyZWF0ZVBsYW5SZXF1ZXN0Eg8KB3BsYW5faWQYASABKAkSIgoEcGxhbhgCIAEoCzIULnRlbmFudHBsYW5lLnYxLlBsYW4SEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKEkNyZWF0ZVBsYW5SZXNwb25zZRIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbiIvCg5HZXRQbGFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAUiNQoPR2V0UGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIjkKEExpc3RQbGFuc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiUQoRTGlzdFBsYW5zUmVzcG9uc2USIwoFcGxhbnMYASADKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJiChFVcGRhdGVQbGFuUmVxdWVzdBIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbhISCgpyZXF1ZXN0X2lkGAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgiOAoSVXBkYXRlUGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIloKEURlbGV0ZVBsYW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiFAoSRGVsZXRlUGxhblJlc3BvbnNlMpgECgtQbGFuU2VydmljZRJpCgpDcmVhdGVQbGFuEiEudGVuYW50cGxhbmUudjEuQ3JlYXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5DcmVhdGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLmNyZWF0ZRABEmAKB0dldFBsYW4SHi50ZW5hbnRwbGFuZS52MS5HZXRQbGFuUmVxdWVzdBofLnRlbmFudHBsYW5lLnYxLkdldFBsYW5SZXNwb25zZSIUkAIBqrsYDQoJcGxhbnMuZ2V0EAQSZgoJTGlzdFBsYW5zEiAudGVuYW50cGxhbmUudjEuTGlzdFBsYW5zUmVxdWVzdBohLnRlbmFudHBsYW5lLnYxLkxpc3RQbGFuc1Jlc3BvbnNlIhSQAgGquxgNCglwbGFucy5nZXQQBBJpCgpVcGRhdGVQbGFuEiEudGVuYW50cGxhbmUudjEuVXBkYXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5VcGRhdGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLnVwZGF0ZRABEmkKCkRlbGV0ZVBsYW4SIS50ZW5hbnRwbGFuZS52MS5EZWxldGVQbGFuUmVxdWVzdBoiLnRlbmFudHBsYW5lLnYxLkRlbGV0ZVBsYW5SZXNwb25zZSIUqrsYEAoMcGxhbnMuZGVsZXRlEAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantplane_v1_limit, file_tenantplane_v1_options, file_tenantplane_v1_tenant]);
 
 /**
  * A versioned bundle of what a tenant gets.
@@ -54,11 +56,11 @@ export type Plan = Message<"tenantplane.v1.Plan"> & {
   version: number;
 
   /**
-   * The limits, at most 100, one per meter and kind.
+   * The limits, at most 100, each with an id of its own.
    *
-   * @generated from field: repeated tenantplane.v1.PlanLimit limits = 5;
+   * @generated from field: repeated tenantplane.v1.Limit limits = 5;
    */
-  limits: PlanLimit[];
+  limits: Limit[];
 
   /**
    * Names of entitled features, with a value each.
@@ -104,34 +106,6 @@ export const PlanSchema: GenMessage<Plan> = /*@__PURE__*/
   messageDesc(file_tenantplane_v1_plan, 0);
 
 /**
- * How much of a meter a tenant of the plan may use.
- *
- * @generated from message tenantplane.v1.PlanLimit
- */
-export type PlanLimit = Message<"tenantplane.v1.PlanLimit"> & {
-  /**
-   * The meter: 1 to 63 of [a-z0-9_.], first a letter.
-   *
-   * @generated from field: string meter = 1;
-   */
-  meter: string;
-
-  /**
-   * The amount, 0 to 2^63-1.
-   *
-   * @generated from field: int64 amount = 2;
-   */
-  amount: bigint;
-};
-
-/**
- * Describes the message tenantplane.v1.PlanLimit.
- * Use `create(PlanLimitSchema)` to create a new message.
- */
-export const PlanLimitSchema: GenMessage<PlanLimit> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 1);
-
-/**
  * Asks for a new plan.
  *
  * @generated from message tenantplane.v1.CreatePlanRequest
@@ -171,7 +145,7 @@ export type CreatePlanRequest = Message<"tenantplane.v1.CreatePlanRequest"> & {
  * Use `create(CreatePlanRequestSchema)` to create a new message.
  */
 export const CreatePlanRequestSchema: GenMessage<CreatePlanRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 2);
+  messageDesc(file_tenantplane_v1_plan, 1);
 
 /**
  * The new plan.
@@ -192,7 +166,7 @@ export type CreatePlanResponse = Message<"tenantplane.v1.CreatePlanResponse"> & 
  * Use `create(CreatePlanResponseSchema)` to create a new message.
  */
 export const CreatePlanResponseSchema: GenMessage<CreatePlanResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 3);
+  messageDesc(file_tenantplane_v1_plan, 2);
 
 /**
  * Asks for a plan.
@@ -220,7 +194,7 @@ export type GetPlanRequest = Message<"tenantplane.v1.GetPlanRequest"> & {
  * Use `create(GetPlanRequestSchema)` to create a new message.
  */
 export const GetPlanRequestSchema: GenMessage<GetPlanRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 4);
+  messageDesc(file_tenantplane_v1_plan, 3);
 
 /**
  * A plan.
@@ -241,7 +215,7 @@ export type GetPlanResponse = Message<"tenantplane.v1.GetPlanResponse"> & {
  * Use `create(GetPlanResponseSchema)` to create a new message.
  */
 export const GetPlanResponseSchema: GenMessage<GetPlanResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 5);
+  messageDesc(file_tenantplane_v1_plan, 4);
 
 /**
  * Asks for a page of plans.
@@ -269,7 +243,7 @@ export type ListPlansRequest = Message<"tenantplane.v1.ListPlansRequest"> & {
  * Use `create(ListPlansRequestSchema)` to create a new message.
  */
 export const ListPlansRequestSchema: GenMessage<ListPlansRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 6);
+  messageDesc(file_tenantplane_v1_plan, 5);
 
 /**
  * A page of plans.
@@ -297,7 +271,7 @@ export type ListPlansResponse = Message<"tenantplane.v1.ListPlansResponse"> & {
  * Use `create(ListPlansResponseSchema)` to create a new message.
  */
 export const ListPlansResponseSchema: GenMessage<ListPlansResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 7);
+  messageDesc(file_tenantplane_v1_plan, 6);
 
 /**
  * Asks for a new version of a plan.
@@ -332,7 +306,7 @@ export type UpdatePlanRequest = Message<"tenantplane.v1.UpdatePlanRequest"> & {
  * Use `create(UpdatePlanRequestSchema)` to create a new message.
  */
 export const UpdatePlanRequestSchema: GenMessage<UpdatePlanRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 8);
+  messageDesc(file_tenantplane_v1_plan, 7);
 
 /**
  * The plan in its new version.
@@ -353,7 +327,7 @@ export type UpdatePlanResponse = Message<"tenantplane.v1.UpdatePlanResponse"> & 
  * Use `create(UpdatePlanResponseSchema)` to create a new message.
  */
 export const UpdatePlanResponseSchema: GenMessage<UpdatePlanResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 9);
+  messageDesc(file_tenantplane_v1_plan, 8);
 
 /**
  * Asks to delete a plan.
@@ -395,7 +369,7 @@ export type DeletePlanRequest = Message<"tenantplane.v1.DeletePlanRequest"> & {
  * Use `create(DeletePlanRequestSchema)` to create a new message.
  */
 export const DeletePlanRequestSchema: GenMessage<DeletePlanRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 10);
+  messageDesc(file_tenantplane_v1_plan, 9);
 
 /**
  * Nothing is left of the plan but the audit log.
@@ -410,7 +384,7 @@ export type DeletePlanResponse = Message<"tenantplane.v1.DeletePlanResponse"> & 
  * Use `create(DeletePlanResponseSchema)` to create a new message.
  */
 export const DeletePlanResponseSchema: GenMessage<DeletePlanResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_plan, 11);
+  messageDesc(file_tenantplane_v1_plan, 10);
 
 /**
  * Keeps plans; a version, once made, never changes.
