@@ -24,15 +24,19 @@ function checkGenerated(): void {
   const startedAt = performance.now();
   const folder = mkdtempSync(join(tmpdir(), "gen-"));
   try {
-    execFileSync(bin("buf"), ["generate", "--output", folder], { stdio: "inherit" });
-    const made = read(join(folder, "sdk/src/gen"));
-    const kept = read("sdk/src/gen");
-    const same = made.size === kept.size && [...made].every(([file, text]) => kept.get(file) === text);
-    report("generated files", same, startedAt);
-    if (!same) fail("sdk/src/gen is not what the protos give: run `npm run gen` and commit the result.\n");
+    for (const template of ["buf.gen.yaml", "src/compat/buf.gen.yaml"]) {
+      execFileSync(bin("buf"), ["generate", "--template", template, "--output", folder], { stdio: "inherit" });
+    }
+    const stale = ["sdk/src/gen", "src/compat/gen"].filter((made) => !isSame(read(join(folder, made)), read(made)));
+    report("generated files", stale.length === 0, startedAt);
+    if (stale.length > 0) fail(`${stale} is not what the protos give: run \`npm run gen\` and commit the result.\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function isSame(made: Map<string, string>, kept: Map<string, string>): boolean {
+  return made.size === kept.size && [...made].every(([file, text]) => kept.get(file) === text);
 }
 
 function read(folder: string): Map<string, string> {
