@@ -130,10 +130,12 @@ async function construct(
     accessRpc({ ...deps, ...find }),
     auditRpc(deps),
   ];
+  const draining = new AbortController();
   const chain = {
     ...deps,
     ...find,
     log,
+    draining: draining.signal,
     authenticator,
     observe: metrics.observe,
     onDenied: denials(deps, table, onError),
@@ -142,11 +144,10 @@ async function construct(
   };
   requireAllServices(mounts);
   const guarded = guardAll(chain, mounts);
-  let draining = false;
   const pages = createPages({
     metrics: metrics.render,
     checks: { postgres: () => sql`select 1` },
-    draining: () => draining,
+    draining: () => draining.signal.aborted,
   });
   const listen = { host: config.LISTEN_HOST, tls, messageMaxBytes: config.MESSAGE_MAX_BYTES };
   const grpc = await startGrpcListener(guarded, { ...listen, port: config.GRPC_PORT });
@@ -169,7 +170,7 @@ async function construct(
   const stopTicking = every(TICK_MS, tick, onError);
   stops.push(async () => {
     stopTicking();
-    draining = true;
+    draining.abort();
     hub.shutdown();
   });
   return { grpcPort: grpc.port, httpPort: http.port, firstKey, tick, stop };

@@ -27,6 +27,7 @@ export const REASONS = {
   PAGE_TOKEN_INVALID: { code: "invalid_argument", meaning: "The page token is not one of this query, or too old." },
   REQUEST_ID_REUSED: { code: "invalid_argument", meaning: "The request id was used with another request." },
   REVISION_INVALID: { code: "invalid_argument", meaning: "The revision or resume token is not one of this database." },
+  MESSAGE_MALFORMED: { code: "invalid_argument", meaning: "A message of the stream is not one of its type." },
   CREDENTIALS_MISSING: { code: "unauthenticated", meaning: "The call has no credentials." },
   CREDENTIALS_INVALID: { code: "unauthenticated", meaning: "The credentials are unknown, expired or revoked." },
   PERMISSION_DENIED: { code: "permission_denied", meaning: "The caller lacks the permission on the resource." },
@@ -41,6 +42,10 @@ export const REASONS = {
   WRITE_CONFLICT: { code: "aborted", meaning: "The write met another one: retry." },
   REVISION_COMPACTED: { code: "out_of_range", meaning: "The resume token is older than the kept changes: resync." },
   WATCHER_TOO_SLOW: { code: "resource_exhausted", meaning: "The stream was read too slowly: resume with its token." },
+  MESSAGE_TOO_LARGE: {
+    code: "resource_exhausted",
+    meaning: "A message of the stream is larger than the server takes.",
+  },
   OVERLOADED: { code: "resource_exhausted", meaning: "Too many of these at once: retry later." },
   SHUTTING_DOWN: { code: "unavailable", meaning: "This server is shutting down: retry, another one will answer." },
   DATABASE_UNAVAILABLE: { code: "unavailable", meaning: "The database can't be reached now: retry." },

@@ -172,7 +172,8 @@ export function throwDependents(resource: string): (error: unknown) => never {
 
 /** Tells a stuck or unreachable database from a fault of ours; other errors are answered unchanged. */
 export function databaseError(error: unknown): unknown {
-  const code = (error as { code?: string } | undefined)?.code ?? "";
+  const { code } = (error ?? {}) as { code?: unknown };
+  if (typeof code !== "string") return error;
   if (code === "57014") return new DomainError("DEADLINE_EXCEEDED", "the deadline has passed", {}, { cause: error });
   if (UNREACHABLE.has(code) || code.startsWith("08")) {
     return new DomainError("DATABASE_UNAVAILABLE", "the database can't be reached", {}, { cause: error });

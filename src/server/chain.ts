@@ -1,48 +1,22 @@
 import { create, type DescMethod, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import type { AccessRule } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import { hex } from "../auth/key.ts";
 import type { Principal } from "../auth/permission.ts";
 import type { Ctx } from "../context.ts";
 import { DomainError, invalidField } from "../errors.ts";
-import { type Clock, every, type Ids } from "../platform/clock.ts";
-import type { Log } from "../platform/log.ts";
-import { accessRule, authorise, type FindTenant } from "./access.ts";
-import type { Authenticator } from "./authenticate.ts";
-import { toConnectError, toDomainError } from "./errors.ts";
-import { type AnyHandler, type Call, fullName, type Mount } from "./handlers.ts";
-
-export interface ChainDeps {
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly log: Log;
-  readonly authenticator: Authenticator;
-  readonly findTenant: FindTenant;
-  readonly sha256: (bytes: Uint8Array) => Uint8Array;
-  readonly observe: (method: string, code: string, ms: number) => void;
-  /** Records a refused attempt; the answer does not wait for it. */
-  readonly onDenied: (denied: Denied) => void;
-  readonly deadlineDefaultMs: number;
-  readonly deadlineMaxMs: number;
-}
-
-export interface Denied {
-  readonly principal: Principal;
-  readonly method: string;
-  readonly resource: string;
-  readonly callId: string;
-  readonly callerAddress: string;
-  readonly why: string;
-}
+import { accessRule, authorise } from "./access.ts";
+import { type Call, fullName, type Mount } from "./handlers.ts";
+import { type ChainDeps, type Rpc, type Run, start } from "./run.ts";
+import { supervise } from "./stream.ts";
 
 /** An RPC behind the chain, ready for any listener. It throws nothing but ConnectErrors. */
 export interface Guarded {
   readonly method: DescMethod;
   unary(request: Message, call: Call): Promise<Message>;
+  /** A server stream. */
   stream(request: Message, call: Call): AsyncIterable<Message>;
+  /** A client's stream or a bidirectional one; to the former there is one answer. */
+  exchange(requests: AsyncIterable<Message>, call: Call): AsyncIterable<Message>;
 }
-
-/** How often a stream's caller is checked anew: a revoked key and a suspended tenant end their streams within a second. */
-const RECHECK_MS = 500;
 
 /** Puts every RPC of the mounts behind the one chain: id, log, deadline, authenticate, authorise, handler, errors. */
 export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
@@ -50,113 +24,135 @@ export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
     service.methods.map((method) => {
       const handler = handlers[method.localName];
       if (!handler) throw new Error(`${fullName(method)} has no handler`);
-      return guard(deps, method, handler);
+      const rpc = {
+        deps,
+        method,
+        handler,
+        name: fullName(method),
+        rule: accessRule(method),
+        hasRequestId: method.input.fields.some((field) => field.name === "request_id"),
+      };
+      return {
+        method,
+        unary: (request: Message, call: Call) => runUnary(rpc, request, call),
+        stream: (request: Message, call: Call) => runStream(rpc, { request }, call),
+        exchange: (requests: AsyncIterable<Message>, call: Call) => runStream(rpc, { requests }, call),
+      };
     }),
   );
 }
 
-function guard(deps: ChainDeps, method: DescMethod, handler: AnyHandler): Guarded {
-  const rule = accessRule(method);
-  const facts = factsOf(method);
-  return {
-    method,
-    async unary(request, call) {
-      const run = start(deps, facts, call);
-      try {
-        const timeoutMs = Math.min(call.timeoutMs ?? deps.deadlineDefaultMs, deps.deadlineMaxMs);
-        const deadline = run.startedAt + timeoutMs;
-        const work = admit(deps, { rule, facts, request, call, run, deadline }).then((ctx) => handler(request, ctx));
-        const response = await beforeDeadline(work as Promise<MessageInitShape<typeof method.output>>, timeoutMs);
-        run.end("ok");
-        return create(method.output, response);
-      } catch (error) {
-        throw run.fail(error);
-      }
-    },
-    async *stream(request, call) {
-      const run = start(deps, facts, call);
-      try {
-        // Ends the handler when its caller goes away, is refused, or has read enough.
-        const over = new AbortController();
-        const own = {
-          ...call,
-          header: call.header,
-          setHeader: call.setHeader,
-          signal: AbortSignal.any([call.signal, over.signal]),
-        };
-        const deadline = Number.POSITIVE_INFINITY;
-        const ctx = await admit(deps, { rule, facts, request, call: own, run, deadline });
-        const messages = handler(request, ctx) as AsyncIterable<MessageInitShape<typeof method.output>>;
-        for await (const message of whileAllowed(deps, own, messages, over)) yield create(method.output, message);
-        run.end("ok");
-      } catch (error) {
-        throw run.fail(error);
-      }
-    },
-  };
+async function runUnary(rpc: Rpc, request: Message, call: Call): Promise<Message> {
+  const { deps, method, handler } = rpc;
+  const run = start(rpc, call);
+  try {
+    const timeoutMs = Math.min(call.timeoutMs ?? deps.deadlineDefaultMs, deps.deadlineMaxMs);
+    const work = async () => {
+      const caller = { principal: await deps.authenticator.authenticate((name) => call.header(name)) };
+      await permit(rpc, run, call, caller, request);
+      return handler(request, contextOf(rpc, run, call, { caller, request, deadline: run.startedAt + timeoutMs }));
+    };
+    const response = await beforeDeadline(work(), timeoutMs);
+    run.end("ok");
+    return create(method.output, response as MessageInitShape<typeof method.output>);
+  } catch (error) {
+    throw run.fail(error);
+  }
 }
 
-interface Facts {
-  readonly method: DescMethod;
-  readonly name: string;
-  readonly hasRequestId: boolean;
+/**
+ * A rule that names a field of the request asks for the permission on what each request of a client's stream names,
+ * before the handler sees it; a rule that names none asks once, before anything is read. Both ask again as long as the
+ * stream lasts.
+ */
+async function* runStream(
+  rpc: Rpc,
+  input: { readonly request?: Message; readonly requests?: AsyncIterable<Message> },
+  call: Call,
+): AsyncGenerator<Message> {
+  const { deps, method, handler, rule } = rpc;
+  const run = start(rpc, call);
+  const { request } = input;
+  const each = input.requests !== undefined && rule.field !== "";
+  try {
+    const authenticate = () => deps.authenticator.authenticate((name) => call.header(name));
+    const caller = { principal: await authenticate() };
+    if (!each) await permit(rpc, run, call, caller, request);
+    const supervision = {
+      requests: each ? permitted(rpc, run, call, caller, input.requests) : input.requests,
+      caller: call.signal,
+      draining: deps.draining,
+      onDrain: method.methodKind === "bidi_streaming" ? ("finish" as const) : ("break off" as const),
+      async recheck() {
+        caller.principal = await authenticate();
+        if (!each) await permit(rpc, run, call, caller, request);
+      },
+    };
+    const answers = supervise(supervision, (requests, signal) => {
+      const ctx = contextOf(rpc, run, { ...call, signal }, { caller, request, deadline: Number.POSITIVE_INFINITY });
+      const answer = handler(request ?? requests, ctx);
+      return Symbol.asyncIterator in answer ? answer : once(answer);
+    });
+    for await (const answer of answers) yield create(method.output, answer as MessageInitShape<typeof method.output>);
+    run.end("ok");
+  } catch (error) {
+    throw run.fail(error);
+  } finally {
+    run.end("cancelled");
+  }
 }
 
-function factsOf(method: DescMethod): Facts {
-  return { method, name: fullName(method), hasRequestId: method.input.fields.some((f) => f.name === "request_id") };
+async function* permitted(
+  rpc: Rpc,
+  run: Run,
+  call: Call,
+  caller: Caller,
+  requests: AsyncIterable<Message>,
+): AsyncGenerator<Message> {
+  for await (const request of requests) {
+    await permit(rpc, run, call, caller, request);
+    yield request;
+  }
 }
 
-interface Run {
-  readonly callId: string;
-  readonly startedAt: number;
-  end(code: string): void;
-  fail(error: unknown): Error;
+async function* once<T>(answer: Promise<T>): AsyncGenerator<T> {
+  yield await answer;
 }
 
-function start(deps: ChainDeps, facts: Facts, call: Call): Run {
-  const given = call.header("x-request-id") ?? "";
-  const callId = /^[\w-]{8,64}$/.test(given) ? given : deps.ids.uuid();
-  const startedAt = deps.clock.monotonic();
-  call.setHeader("x-request-id", callId);
-  const end = (code: string) => deps.observe(facts.name, code, deps.clock.monotonic() - startedAt);
-  return {
-    callId,
-    startedAt,
-    end,
-    fail(error) {
-      const known = toDomainError(error);
-      end(known.code);
-      if (known.code === "internal") {
-        deps.log.error("call failed", { method: facts.name, callId, error: known.details.cause ?? known });
-      } else deps.log.debug("call refused", { method: facts.name, callId, reason: known.reason });
-      return toConnectError(known, callId);
-    },
-  };
+/** Who calls, as last authenticated. */
+interface Caller {
+  readonly principal: Principal;
 }
 
-async function admit(
-  deps: ChainDeps,
-  input: { rule: AccessRule; facts: Facts; request: Message; call: Call; run: Run; deadline: number },
-): Promise<Ctx> {
-  const { rule, facts, request, call, run, deadline } = input;
-  const principal = await deps.authenticator.authenticate((name) => call.header(name));
+async function permit({ deps, rule, name }: Rpc, run: Run, call: Call, caller: Caller, request: Message | undefined) {
+  const { principal } = caller;
   await authorise(rule, principal, request, deps.findTenant).catch((error: unknown) => {
     if (error instanceof DomainError && error.reason === "PERMISSION_DENIED") {
       const resource = error.metadata.resource ?? "";
       const { callId } = run;
-      deps.onDenied({ principal, method: facts.name, resource, callId, callerAddress: call.peer, why: error.message });
+      deps.onDenied({ principal, method: name, resource, callId, callerAddress: call.peer, why: error.message });
     }
     throw error;
   });
-  const fields = request as Message & { requestId?: string; validateOnly?: boolean; reason?: string };
+}
+
+function contextOf(
+  rpc: Rpc,
+  run: Run,
+  call: Call,
+  of: { caller: Caller; request: Message | undefined; deadline: number },
+): Ctx {
+  const { caller, request, deadline } = of;
+  const fields: (Message & { requestId?: string; validateOnly?: boolean; reason?: string }) | undefined = request;
   return {
-    principal,
-    method: facts.name,
+    get principal() {
+      return caller.principal;
+    },
+    method: rpc.name,
     callId: run.callId,
-    idempotency:
-      facts.hasRequestId && fields.requestId ? idempotency(deps, facts, request, fields.requestId) : undefined,
-    validateOnly: fields.validateOnly ?? false,
-    reason: reasonOf(fields.reason),
+    idempotency: request && rpc.hasRequestId ? idempotency(rpc, request) : undefined,
+    validateOnly: fields?.validateOnly ?? false,
+    reason: reasonOf(fields?.reason),
     callerAddress: call.peer,
     deadline,
     get signal() {
@@ -165,10 +161,12 @@ async function admit(
   };
 }
 
-function idempotency(deps: ChainDeps, facts: Facts, request: Message, requestId: string): Ctx["idempotency"] {
+function idempotency({ deps, method }: Rpc, request: Message): Ctx["idempotency"] {
+  const { requestId = "" } = request as Message & { requestId?: string };
+  if (requestId === "") return undefined;
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId))
     throw invalidField("request_id", "must be a UUID");
-  return { requestId: requestId.toLowerCase(), hash: hex(deps.sha256(toBinary(facts.method.input, request))) };
+  return { requestId: requestId.toLowerCase(), hash: hex(deps.sha256(toBinary(method.input, request))) };
 }
 
 function reasonOf(reason: string | undefined): string {
@@ -187,35 +185,4 @@ function beforeDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
     const timer = setTimeout(late, timeoutMs);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-}
-
-// Checks a stream's caller again and again, and ends the stream with the reason once it is refused.
-async function* whileAllowed<T>(
-  deps: ChainDeps,
-  call: Call,
-  messages: AsyncIterable<T>,
-  over: AbortController,
-): AsyncGenerator<T> {
-  let refuse: (error: unknown) => void = () => {};
-  const refused = new Promise<never>((_, reject) => {
-    refuse = reject;
-  });
-  refused.catch(() => {});
-  const authenticate = async () => void (await deps.authenticator.authenticate((name) => call.header(name)));
-  const stop = every(RECHECK_MS, authenticate, (error) => {
-    // A database that is away for a moment refuses nobody.
-    if (toDomainError(error).code !== "unavailable") refuse(error);
-  });
-  const iterator = messages[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), refused]);
-      if (next.done) return;
-      yield next.value;
-    }
-  } finally {
-    stop();
-    over.abort();
-    await iterator.return?.();
-  }
 }

@@ -8,7 +8,7 @@ import {
   ResourceInfoSchema,
   RetryInfoSchema,
 } from "@tenantplane/sdk/gen/google/rpc/error_details_pb";
-import { DomainError, type ErrorCode } from "../errors.ts";
+import { DomainError, type ErrorCode, type Reason } from "../errors.ts";
 import { databaseError } from "../mutation.ts";
 
 /** The one table from the domain's codes to gRPC's. */
@@ -35,8 +35,19 @@ const ERROR_DOMAIN = "tenantplane.dev";
 export function toDomainError(error: unknown): DomainError {
   const known = databaseError(error);
   if (known instanceof DomainError) return known;
+  const transport = error instanceof ConnectError ? TRANSPORT_REASONS.get(error.code) : undefined;
+  if (transport) return new DomainError(transport, (error as ConnectError).rawMessage, {}, { cause: error });
   return new DomainError("INTERNAL", "internal error", {}, { cause: error });
 }
+
+/** What a transport says while it reads a client's stream, or of the caller's leave. */
+const TRANSPORT_REASONS: ReadonlyMap<Code, Reason> = new Map([
+  [Code.InvalidArgument, "MESSAGE_MALFORMED"],
+  [Code.ResourceExhausted, "MESSAGE_TOO_LARGE"],
+  [Code.DeadlineExceeded, "DEADLINE_EXCEEDED"],
+  [Code.Canceled, "CANCELLED"],
+  [Code.Aborted, "CANCELLED"],
+]);
 
 /** A DomainError as callers see it: code, message and google.rpc details, ErrorInfo always among them. */
 export function toConnectError(error: DomainError, callId: string): ConnectError {

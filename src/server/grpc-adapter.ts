@@ -8,9 +8,10 @@ import { toServiceError } from "./grpc-status.ts";
 import type { Call } from "./handlers.ts";
 
 type UnaryCall = grpc.ServerUnaryCall<Message, Message>;
-type StreamCall = grpc.ServerWritableStream<Message, Message>;
+type DuplexCall = grpc.ServerDuplexStream<Message, Message>;
+type StreamCall = grpc.ServerWritableStream<Message, Message> | DuplexCall;
 
-/** Mounts guarded RPCs on a grpc-js server: unary and server streams, encoded by protobuf-es. */
+/** Mounts guarded RPCs on a grpc-js server: unary ones and streams of all kinds, encoded by protobuf-es. */
 export function addToGrpcServer(server: grpc.Server, guarded: readonly Guarded[]): void {
   const services = Map.groupBy(guarded, (rpc) => rpc.method.parent);
   for (const [service, rpcs] of services) {
@@ -18,21 +19,22 @@ export function addToGrpcServer(server: grpc.Server, guarded: readonly Guarded[]
     const implementation: Record<string, grpc.UntypedHandleCall> = {};
     for (const rpc of rpcs) {
       definition[rpc.method.name] = methodDefinition(service.typeName, rpc.method);
-      implementation[rpc.method.name] =
-        rpc.method.methodKind === "unary"
-          ? (unary(rpc) as grpc.UntypedHandleCall)
-          : (serverStream(rpc) as grpc.UntypedHandleCall);
+      implementation[rpc.method.name] = (
+        rpc.method.methodKind === "unary" ? unary(rpc) : stream(rpc)
+      ) as grpc.UntypedHandleCall;
     }
     server.addService(definition, implementation);
   }
 }
 
 function methodDefinition(service: string, method: DescMethod): grpc.MethodDefinition<Message, Message> {
+  const kind = method.methodKind;
   return {
     path: `/${service}/${method.name}`,
     originalName: method.localName,
-    requestStream: false,
-    responseStream: method.methodKind === "server_streaming",
+    requestStream: kind === "client_streaming" || kind === "bidi_streaming",
+    // A client's stream is on the wire a bidirectional one with one answer, and is served as such.
+    responseStream: kind !== "unary",
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     requestSerialize: (message) => asBuffer(toBinary(method.input, message)),
@@ -63,12 +65,14 @@ function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
   };
 }
 
-function serverStream(rpc: Guarded): grpc.handleServerStreamingCall<Message, Message> {
+function stream(rpc: Guarded): (call: StreamCall) => Promise<void> {
   return async (call) => {
     const headers = new grpc.Metadata();
     const signal = createLazySignal(call);
+    const about = callOf(rpc.method, call, headers, signal);
     try {
-      const ended = await writeAll(call, rpc.stream(call.request, callOf(rpc.method, call, headers, signal)), headers);
+      const answers = "request" in call ? rpc.stream(call.request, about) : rpc.exchange(requestsOf(call), about);
+      const ended = await writeAll(call, answers, headers);
       signal.end();
       if (!ended) return;
       call.sendMetadata(headers);
@@ -80,6 +84,30 @@ function serverStream(rpc: Guarded): grpc.handleServerStreamingCall<Message, Mes
       call.emit("error", toServiceError(error));
     }
   };
+}
+
+// Reads nothing before it is iterated over, and then no further ahead than the library's queue of some messages. Not the
+// stream's own iterator: that destroys the call when it fails, before its status is sent.
+async function* requestsOf(call: DuplexCall): AsyncGenerator<Message> {
+  let wake = () => {};
+  const changed = () => wake();
+  const events = ["readable", "end", "close"];
+  for (const event of events) call.on(event, changed);
+  try {
+    for (;;) {
+      const request: Message | null = call.read();
+      if (request !== null) yield request;
+      else if (call.readableEnded || call.destroyed) break;
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+    if (call.cancelled) throw new ConnectError("the caller went away", Code.Canceled);
+  } finally {
+    for (const event of events) call.off(event, changed);
+  }
 }
 
 // Writes all that the handler yields, as fast as the reader reads. False when the reader went away before the end.

@@ -1,5 +1,7 @@
 import type {
   DescMethod,
+  DescMethodBiDiStreaming,
+  DescMethodClientStreaming,
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
@@ -8,13 +10,21 @@ import type {
 } from "@bufbuild/protobuf";
 import type { Ctx } from "../context.ts";
 
-/** The handlers of a service, all of them: a forgotten RPC does not compile. They know nothing of transports. */
+/**
+ * The handlers of a service, all of them: a forgotten RPC does not compile. They know nothing of transports.
+ * A client's stream that is cancelled may look as if it had ended: Node's clients end it before they reset it. What must
+ * be whole says so in its last message.
+ */
 export type Handlers<S extends DescService> = {
   [K in keyof S["method"]]: S["method"][K] extends DescMethodUnary<infer I, infer O>
     ? (request: MessageShape<I>, ctx: Ctx) => Promise<MessageInitShape<O>>
     : S["method"][K] extends DescMethodServerStreaming<infer I, infer O>
       ? (request: MessageShape<I>, ctx: Ctx) => AsyncIterable<MessageInitShape<O>>
-      : never;
+      : S["method"][K] extends DescMethodClientStreaming<infer I, infer O>
+        ? (requests: AsyncIterable<MessageShape<I>>, ctx: Ctx) => Promise<MessageInitShape<O>>
+        : S["method"][K] extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (requests: AsyncIterable<MessageShape<I>>, ctx: Ctx) => AsyncIterable<MessageInitShape<O>>
+          : never;
 };
 
 /** A service with its handlers, as the listeners mount it. */
@@ -23,8 +33,8 @@ export interface Mount {
   readonly handlers: Readonly<Record<string, AnyHandler>>;
 }
 
-/** A handler whose types are forgotten. */
-export type AnyHandler = (request: unknown, ctx: Ctx) => Promise<object> | AsyncIterable<object>;
+/** A handler whose types are forgotten; `input` is one request, or an iterable of them where the client streams. */
+export type AnyHandler = (input: unknown, ctx: Ctx) => Promise<object> | AsyncIterable<object>;
 
 /** Pairs a service with all of its handlers. */
 export function mount<S extends DescService>(service: S, handlers: Handlers<S>): Mount {

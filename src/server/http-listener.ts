@@ -145,13 +145,25 @@ function listen(server: ReturnType<typeof createDualServer>, options: HttpListen
 
 function route(router: ConnectRouter, guarded: readonly Guarded[]): void {
   for (const [service, rpcs] of Map.groupBy(guarded, (rpc) => rpc.method.parent)) {
-    const entries = rpcs.map((rpc) => [
-      rpc.method.localName,
-      rpc.method.methodKind === "unary"
-        ? (request: Message, context: HandlerContext) => rpc.unary(request, callOf(rpc, context))
-        : (request: Message, context: HandlerContext) => rpc.stream(request, callOf(rpc, context)),
-    ]);
+    const entries = rpcs.map((rpc) => [rpc.method.localName, implementation(rpc)]);
     router.service(service, Object.fromEntries(entries) as ServiceImpl<DescService>);
+  }
+}
+
+function implementation(rpc: Guarded) {
+  type Requests = AsyncIterable<Message>;
+  switch (rpc.method.methodKind) {
+    case "unary":
+      return (request: Message, context: HandlerContext) => rpc.unary(request, callOf(rpc, context));
+    case "server_streaming":
+      return (request: Message, context: HandlerContext) => rpc.stream(request, callOf(rpc, context));
+    case "bidi_streaming":
+      return (requests: Requests, context: HandlerContext) => rpc.exchange(requests, callOf(rpc, context));
+    case "client_streaming":
+      return async (requests: Requests, context: HandlerContext) => {
+        const [answer] = await Array.fromAsync(rpc.exchange(requests, callOf(rpc, context)));
+        return answer;
+      };
   }
 }
 

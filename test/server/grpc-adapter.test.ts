@@ -298,6 +298,170 @@ describe("a server stream", () => {
   });
 });
 
+/** A bidirectional call with nothing between the test and the library. */
+function exchange(bare: grpc.Client, options: grpc.CallOptions = {}) {
+  const call = bare.makeBidiStreamRequest(
+    "/echo.v1.EchoService/Bidi",
+    (message: { text: string }) => Buffer.from(toBinary(EchoRequestSchema, create(EchoRequestSchema, message))),
+    (bytes) => fromBinary(EchoResponseSchema, bytes),
+    options,
+  );
+  call.on("error", () => {});
+  const status = new Promise<grpc.StatusObject>((resolve) => call.once("status", resolve));
+  return { call, status };
+}
+
+describe("a client's stream and a bidirectional one", () => {
+  it("answers each request before the next is sent, and ends when both sides have", async () => {
+    const sides: string[] = [];
+    const { client } = await echo({
+      async *exchange(requests) {
+        for await (const { text } of requests) yield answer(text);
+        sides.push("the handler saw the end");
+        yield answer("and one more");
+      },
+    });
+    const answered = [signalled(), signalled()];
+    const questions = async function* () {
+      for (const [index, done] of answered.entries()) {
+        yield { text: String(index) };
+        await done.promise;
+      }
+      sides.push("the caller sent its end");
+    };
+    const texts: string[] = [];
+    for await (const { text } of client.bidi(questions())) {
+      texts.push(text);
+      answered[Number(text)]?.resolve();
+    }
+    expect(texts).toEqual(["0", "1", "and one more"]);
+    expect(sides).toEqual(["the caller sent its end", "the handler saw the end"]);
+  });
+
+  it("gives one answer to a client's stream", async () => {
+    const { client } = await echo({
+      async *exchange(requests) {
+        const texts = await Array.fromAsync(requests, ({ text }) => text);
+        yield answer(texts.join(" "));
+      },
+    });
+    const words = async function* () {
+      for (const text of ["one", "after", "the", "other"]) yield { text };
+    };
+    expect((await client.client(words())).text).toBe("one after the other");
+  });
+
+  it("may end before its caller does, whose further requests are dropped", async () => {
+    const { bare } = await echo({
+      async *exchange(requests, call) {
+        call.setHeader("x-seen", "yes");
+        for await (const { text } of requests) {
+          yield answer(text);
+          return;
+        }
+      },
+    });
+    const { call, status } = exchange(bare);
+    const headers = new Promise<grpc.Metadata>((resolve) => call.once("metadata", resolve));
+    call.write({ text: "enough" });
+    const texts = await Array.fromAsync(call as AsyncIterable<{ text: string }>, ({ text }) => text);
+    call.write({ text: "too late" });
+    expect([texts, (await status).code]).toEqual([["enough"], grpc.status.OK]);
+    expect((await headers).get("x-seen")).toEqual(["yes"]);
+  });
+
+  it("fails in the middle with its details, after what came before", async () => {
+    const { client } = await echo({
+      async *exchange(requests) {
+        for await (const { text } of requests) {
+          if (text === "bad")
+            throw new ConnectError("no", Code.NotFound, undefined, [{ desc: ErrorInfoSchema, value: { reason: "R" } }]);
+          yield answer(text);
+        }
+      },
+    });
+    const texts: string[] = [];
+    const reading = async () => {
+      const words = async function* () {
+        for (const text of ["good", "bad", "unread"]) yield { text };
+      };
+      for await (const { text } of client.bidi(words())) texts.push(text);
+    };
+    const error = await thrown(reading());
+    expect([texts, error.code, error.findDetails(ErrorInfoSchema)[0]?.reason]).toEqual([["good"], Code.NotFound, "R"]);
+  });
+
+  it("ends the requests, and aborts the handler's signal, when the caller cancels", async () => {
+    const aborted = signalled<unknown>();
+    const { bare } = await echo({
+      async *exchange(requests, call) {
+        call.signal.addEventListener("abort", () => aborted.resolve(call.signal.reason));
+        for await (const { text } of requests) yield answer(text);
+        await new Promise(() => {});
+      },
+    });
+    const { call, status } = exchange(bare);
+    call.write({ text: "first" });
+    await new Promise((resolve) => call.once("data", resolve));
+    call.cancel();
+    expect(ConnectError.from(await aborted.promise).code).toBe(Code.Canceled);
+    expect((await status).code).toBe(grpc.status.CANCELLED);
+  });
+
+  it("ends at its deadline", async () => {
+    const { bare } = await echo({});
+    const { call, status } = exchange(bare, { deadline: Date.now() + 100 });
+    call.write({ text: "first" });
+    call.resume();
+    expect((await status).code).toBe(grpc.status.DEADLINE_EXCEEDED);
+  });
+
+  it("is refused as RESOURCE_EXHAUSTED at the first message that is larger than the bound", async () => {
+    const { bare } = await echo({}, { messageMaxBytes: 1_000 });
+    const { call, status } = exchange(bare);
+    call.write({ text: "x".repeat(900) });
+    await new Promise((resolve) => call.once("data", resolve));
+    call.write({ text: "x".repeat(1_000) });
+    expect((await status).code).toBe(grpc.status.RESOURCE_EXHAUSTED);
+  });
+
+  it("reads no further than its handler, but for a few messages", async () => {
+    const goOn = signalled();
+    let read = 0;
+    const { bare } = await echo({
+      async *exchange(requests) {
+        for await (const _ of requests) {
+          read += 1;
+          if (read === 1) await goOn.promise;
+        }
+        yield answer(String(read));
+      },
+    });
+    const { call } = exchange(bare);
+    const text = "x".repeat(64 * 1024);
+    const COUNT = 400;
+    let sent = 0;
+    const sending = (async () => {
+      while (sent < COUNT) {
+        sent += 1;
+        if (!call.write({ text })) await new Promise((resolve) => call.once("drain", resolve));
+      }
+      call.end();
+    })();
+    let before = -1;
+    while (before !== sent) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    // Windows and queues hold some; an unbounded reader would have taken all.
+    expect([sent < 200, read]).toEqual([true, 1]);
+    goOn.resolve();
+    const texts = await Array.fromAsync(call as AsyncIterable<{ text: string }>, (message) => message.text);
+    await sending;
+    expect(texts).toEqual([String(COUNT)]);
+  });
+});
+
 describe("the gRPC listener", () => {
   it.each(["grpc-v1", "grpc-v1alpha"])("describes its services to buf curl by reflection (%s)", async (protocol) => {
     const { port } = await echo({});

@@ -8,6 +8,7 @@ import { type EchoRequest, type EchoResponse, EchoResponseSchema, EchoService } 
 export interface EchoHandlers {
   unary?(request: EchoRequest, call: Call): Promise<Message>;
   stream?(request: EchoRequest, call: Call): AsyncIterable<Message>;
+  exchange?(requests: AsyncIterable<EchoRequest>, call: Call): AsyncIterable<Message>;
 }
 
 export const answer = (text: string): EchoResponse => create(EchoResponseSchema, { text });
@@ -23,11 +24,17 @@ export function startEcho(
     async function* (request: EchoRequest) {
       yield answer(request.text);
     };
-  const guarded = [EchoService.method.unary, EchoService.method.server].map(
+  const exchange =
+    handlers.exchange ??
+    async function* (requests: AsyncIterable<EchoRequest>) {
+      for await (const request of requests) yield answer(request.text);
+    };
+  const guarded = EchoService.methods.map(
     (method): Guarded => ({
       method,
       unary: (request, call) => unary(request as EchoRequest, call),
       stream: (request, call) => stream(request as EchoRequest, call),
+      exchange: (requests, call) => exchange(requests as AsyncIterable<EchoRequest>, call),
     }),
   );
   const { port = 0, messageMaxBytes = 4 * 1024 * 1024 } = options;

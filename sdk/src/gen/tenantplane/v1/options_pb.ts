@@ -37,7 +37,8 @@ export type AccessRule = Message<"tenantplane.v1.AccessRule"> & {
   target: AccessRule_Target;
 
   /**
-   * Path of the request field that names the target, such as "name" or "tenant.name".
+   * Path of the request field that names the target, such as "name" or "tenant.name". Where the client streams, every
+   * request is checked before its handler sees it; a rule without a field is checked once, before anything is read.
    *
    * @generated from field: string field = 3;
    */

@@ -1,0 +1,79 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { AccessRule } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import type { Principal } from "../auth/permission.ts";
+import type { Clock, Ids } from "../platform/clock.ts";
+import type { Log } from "../platform/log.ts";
+import type { FindTenant } from "./access.ts";
+import type { Authenticator } from "./authenticate.ts";
+import { toConnectError, toDomainError } from "./errors.ts";
+import type { AnyHandler, Call } from "./handlers.ts";
+
+export interface ChainDeps {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly authenticator: Authenticator;
+  readonly findTenant: FindTenant;
+  readonly sha256: (bytes: Uint8Array) => Uint8Array;
+  readonly observe: (method: string, code: string, ms: number) => void;
+  /** Records a refused attempt; the answer does not wait for it. */
+  readonly onDenied: (denied: Denied) => void;
+  readonly deadlineDefaultMs: number;
+  readonly deadlineMaxMs: number;
+  /** Aborts when the node stops. */
+  readonly draining: AbortSignal;
+}
+
+export interface Denied {
+  readonly principal: Principal;
+  readonly method: string;
+  readonly resource: string;
+  readonly callId: string;
+  readonly callerAddress: string;
+  readonly why: string;
+}
+
+/** An RPC with all that its calls need. */
+export interface Rpc {
+  readonly deps: ChainDeps;
+  readonly method: DescMethod;
+  readonly handler: AnyHandler;
+  readonly name: string;
+  readonly rule: AccessRule;
+  readonly hasRequestId: boolean;
+}
+
+/** One call under way. */
+export interface Run {
+  readonly callId: string;
+  readonly startedAt: number;
+  /** Counts the call; only the first time. */
+  end(code: string): void;
+  fail(error: unknown): Error;
+}
+
+/** Begins a call: its id, its time, and its end in the metrics and the log. */
+export function start({ deps, name }: Rpc, call: Call): Run {
+  const given = call.header("x-request-id") ?? "";
+  const callId = /^[\w-]{8,64}$/.test(given) ? given : deps.ids.uuid();
+  const startedAt = deps.clock.monotonic();
+  call.setHeader("x-request-id", callId);
+  let ended = false;
+  const end = (code: string) => {
+    if (!ended) deps.observe(name, code, deps.clock.monotonic() - startedAt);
+    ended = true;
+  };
+  return {
+    callId,
+    startedAt,
+    end,
+    fail(error) {
+      const known = toDomainError(error);
+      end(known.code);
+      if (known.code === "internal") {
+        deps.log.error("call failed", { method: name, callId, error: known.details.cause ?? known });
+      } else deps.log.debug("call refused", { method: name, callId, reason: known.reason });
+      return toConnectError(known, callId);
+    },
+  };
+}
