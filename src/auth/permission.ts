@@ -14,11 +14,27 @@ const quotaWrite = [
   "quotaGrants.create",
   "quotaGrants.void",
 ];
+const flagRead = ["flags.get", "flags.evaluate", "flagOverrides.get"];
+const flagAudit = [...flagRead, "flags.explain", "flagSegments.get", "flagGroups.get", "flagSchedules.get"];
+const flagOverrideWrite = ["flagOverrides.create", "flagOverrides.update", "flagOverrides.delete"];
+const flagWrite = [
+  ...["flags", "flagSegments", "flagGroups", "flagSchedules"].flatMap((noun) => [
+    `${noun}.create`,
+    `${noun}.update`,
+    `${noun}.delete`,
+  ]),
+  "flags.kill",
+  "flags.import",
+  "flags.watch",
+];
 const integratorRead = ["integrators.get"];
 const operator = [
   ...tenantRead,
   ...quotaRead,
   ...quotaWrite,
+  ...flagAudit,
+  ...flagWrite,
+  ...flagOverrideWrite,
   ...tenantLife,
   ...integratorRead,
   ...userWrite,
@@ -44,7 +60,7 @@ export const ROLES = {
   "platform.operator": { scope: "platform", permissions: new Set(operator) },
   "platform.auditor": {
     scope: "platform",
-    permissions: new Set([...tenantRead, ...quotaRead, ...integratorRead, ...auditRead, "apiKeys.list"]),
+    permissions: new Set([...tenantRead, ...quotaRead, ...flagAudit, ...integratorRead, ...auditRead, "apiKeys.list"]),
   },
   "integrator.admin": {
     scope: "integrator",
@@ -53,6 +69,8 @@ export const ROLES = {
       ...tenantLife,
       ...quotaRead,
       ...quotaWrite,
+      ...flagRead,
+      ...flagOverrideWrite,
       ...integratorRead,
       ...userWrite,
       ...keyAdmin,
@@ -64,12 +82,27 @@ export const ROLES = {
   },
   "tenant.admin": {
     scope: "tenant",
-    permissions: new Set([...tenantRead, ...quotaRead, ...userWrite, ...keyAdmin, ...auditRead, "tenants.update"]),
+    permissions: new Set([
+      ...tenantRead,
+      ...quotaRead,
+      ...flagRead,
+      ...flagOverrideWrite,
+      ...userWrite,
+      ...keyAdmin,
+      ...auditRead,
+      "tenants.update",
+    ]),
   },
-  "tenant.editor": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead, "tenants.update"]) },
-  "tenant.viewer": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead]) },
-  service: { scope: "platform", permissions: new Set([...tenantRead, ...quotaRead, "quotas.check"]) },
-  client: { scope: "tenant", permissions: new Set(["tenants.get", "quotas.get"]) },
+  "tenant.editor": {
+    scope: "tenant",
+    permissions: new Set([...tenantRead, ...quotaRead, ...flagRead, "tenants.update"]),
+  },
+  "tenant.viewer": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead, ...flagRead]) },
+  service: {
+    scope: "platform",
+    permissions: new Set([...tenantRead, ...quotaRead, "quotas.check", ...flagRead, "flags.watch"]),
+  },
+  client: { scope: "tenant", permissions: new Set(["tenants.get", "quotas.get", "flags.evaluate"]) },
 } as const satisfies Record<string, { scope: ScopeKind; permissions: ReadonlySet<string> }>;
 
 export type Role = keyof typeof ROLES;
