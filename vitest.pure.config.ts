@@ -14,6 +14,7 @@ export default defineConfig({
       "test/change/hub.test.ts",
       "test/config.test.ts",
       "test/errors.test.ts",
+      "test/quota/period.test.ts",
       "test/tenant/lifecycle.test.ts",
     ],
     globalSetup: [],

@@ -46,6 +46,10 @@ export const REASONS = {
     code: "resource_exhausted",
     meaning: "A message of the stream is larger than the server takes.",
   },
+  QUOTA_EXHAUSTED: { code: "resource_exhausted", meaning: "A limit is used up; QuotaFailure names each." },
+  RATE_LIMITED: { code: "resource_exhausted", meaning: "Too much within a window: retry when RetryInfo says." },
+  SLOTS_TAKEN: { code: "resource_exhausted", meaning: "All slots are held: retry when one is released." },
+  SEAT_LIMIT_REACHED: { code: "resource_exhausted", meaning: "All seats are taken; QuotaFailure names the limits." },
   OVERLOADED: { code: "resource_exhausted", meaning: "Too many of these at once: retry later." },
   SHUTTING_DOWN: { code: "unavailable", meaning: "This server is shutting down: retry, another one will answer." },
   DATABASE_UNAVAILABLE: { code: "unavailable", meaning: "The database can't be reached now: retry." },
@@ -86,11 +90,24 @@ export interface PreconditionViolation {
   readonly description: string;
 }
 
+/** One limit that refused, as in google.rpc.QuotaFailure. */
+export interface QuotaViolation {
+  /** Whose limit: "tenants/acme" or "integrators/north". */
+  readonly subject: string;
+  readonly description: string;
+  readonly meter: string;
+  readonly limitId: string;
+  /** The effective amount. */
+  readonly amount: bigint;
+}
+
 /** What an error carries beside its reason. */
 export interface ErrorDetails {
   readonly violations?: readonly FieldViolation[];
   readonly preconditions?: readonly PreconditionViolation[];
   readonly resource?: { readonly type: string; readonly name: string };
+  readonly quota?: readonly QuotaViolation[];
+  /** Only when waiting helps. */
   readonly retryAfterMs?: number;
   readonly cause?: unknown;
 }

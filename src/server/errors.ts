@@ -4,11 +4,12 @@ import {
   BadRequestSchema,
   ErrorInfoSchema,
   PreconditionFailureSchema,
+  QuotaFailureSchema,
   RequestInfoSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
 } from "@tenantplane/sdk/gen/google/rpc/error_details_pb";
-import { DomainError, type ErrorCode, type Reason } from "../errors.ts";
+import { DomainError, type ErrorCode, type QuotaViolation, type Reason } from "../errors.ts";
 import { databaseError } from "../mutation.ts";
 
 /** The one table from the domain's codes to gRPC's. */
@@ -51,7 +52,7 @@ const TRANSPORT_REASONS: ReadonlyMap<Code, Reason> = new Map([
 
 /** A DomainError as callers see it: code, message and google.rpc details, ErrorInfo always among them. */
 export function toConnectError(error: DomainError, callId: string): ConnectError {
-  const { violations, preconditions, resource, retryAfterMs } = error.details;
+  const { violations, preconditions, resource, quota, retryAfterMs } = error.details;
   const { reason, metadata } = error;
   const message = reason === "INTERNAL" ? `internal error; request ${callId}` : error.message;
   return new ConnectError(message, CODES[error.code], undefined, [
@@ -64,10 +65,16 @@ export function toConnectError(error: DomainError, callId: string): ConnectError
     ...(resource
       ? [{ desc: ResourceInfoSchema, value: { resourceType: resource.type, resourceName: resource.name } }]
       : []),
+    ...(quota ? [{ desc: QuotaFailureSchema, value: { violations: quota.map(toQuotaViolation) } }] : []),
     ...(retryAfterMs === undefined
       ? []
       : [{ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationOf(retryAfterMs) }) }]),
   ]);
+}
+
+function toQuotaViolation({ subject, description, meter, limitId, amount }: QuotaViolation) {
+  const apiService = "tenantplane.v1.QuotaService";
+  return { subject, description, apiService, quotaMetric: meter, quotaId: limitId, quotaValue: amount };
 }
 
 function durationOf(ms: number) {

@@ -9,6 +9,7 @@ import {
 } from "@tenantplane/sdk/gen/tenantplane/v1/limit_pb";
 import type { Problems } from "../errors.ts";
 import type { FailPolicy, Limit, LimitMode, LimitRule } from "../limit.ts";
+import { lastsDays, periodProblem } from "../quota/period.ts";
 import { durationMs } from "./convert.ts";
 
 /** More limits than a price list has lines. */
@@ -107,10 +108,13 @@ function parseRule(problems: Problems, field: string, { rule, amount }: ProtoLim
   if (rule.case === "period") {
     const { duration, anchor, rolloverMax } = rule.value;
     if (rolloverMax < 0n) problems.add(`${field}.period.rollover_max`, "must not be negative");
-    if (!/^P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?)?$/.test(duration) || duration.length > 32) {
-      problems.add(`${field}.period.duration`, "must be an ISO 8601 duration of whole minutes, such as P1M");
-    }
     const from = anchor === PeriodRule_Anchor.ANNIVERSARY ? "ANNIVERSARY" : "CALENDAR";
+    const wrong = periodProblem({ duration, anchor: from });
+    if (wrong) problems.add(`${field}.period.duration`, wrong);
+    // Each rollover is a write for each tenant.
+    else if (rolloverMax > 0n && !lastsDays(duration)) {
+      problems.add(`${field}.period.rollover_max`, "is for periods of a day or longer");
+    }
     return { kind: "PERIOD", duration, anchor: from, rolloverMax: String(rolloverMax) };
   }
   if (rule.case === "concurrency") {

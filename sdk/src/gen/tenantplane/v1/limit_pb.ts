@@ -303,8 +303,8 @@ export const RateRule_AlgorithmSchema: GenEnum<RateRule_Algorithm> = /*@__PURE__
  */
 export type PeriodRule = Message<"tenantplane.v1.PeriodRule"> & {
   /**
-   * An ISO 8601 duration from PT1M to P10Y of whole minutes, such as "PT1H", "P1D", "P1W", "P1M" or "P1Y". On the calendar, a
-   * number of units that divides the next larger one.
+   * An ISO 8601 duration from PT1M to P10Y: of years and months, of weeks and days, or of hours and minutes. On the calendar it
+   * must divide an hour, a day or a year evenly, or be P1D or P1W.
    *
    * @generated from field: string duration = 1;
    */
@@ -318,7 +318,7 @@ export type PeriodRule = Message<"tenantplane.v1.PeriodRule"> & {
   anchor: PeriodRule_Anchor;
 
   /**
-   * How much of what was left of a period is added to the next one; nothing when 0.
+   * How much of what was left of a period is added to the next one; nothing when 0. For periods of a day or longer.
    *
    * @generated from field: int64 rollover_max = 3;
    */
@@ -346,14 +346,15 @@ export const PeriodRule_Anchor = {
   UNSPECIFIED: 0,
 
   /**
-   * At the calendar's boundaries in the tenant's time zone: midnight, Monday, the first of the month, 1 January.
+   * At the calendar's boundaries in the tenant's time zone: midnight, Monday, the first of the month, 1 January. A period of
+   * more than an hour is longer or shorter where the clock is set; the hour that a clock repeats counts again.
    *
    * @generated from enum value: ANCHOR_CALENDAR = 1;
    */
   CALENDAR: 1,
 
   /**
-   * Counted from the tenant's creation; a day that a month lacks is its last one.
+   * Counted from the tenant's creation; a day that a month lacks is its last one. Days keep the local time of day.
    *
    * @generated from enum value: ANCHOR_ANNIVERSARY = 2;
    */
