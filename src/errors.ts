@@ -37,6 +37,11 @@ export const REASONS = {
   ILLEGAL_TRANSITION: { code: "failed_precondition", meaning: "The tenant's state does not allow the verb." },
   TENANT_DELETED: { code: "failed_precondition", meaning: "The tenant is deleted; undelete it first." },
   HAS_DEPENDENTS: { code: "failed_precondition", meaning: "Other resources still use this one." },
+  RESERVATION_RESOLVED: {
+    code: "failed_precondition",
+    meaning: "The reservation was committed, cancelled or expired.",
+  },
+  LEASE_ENDED: { code: "failed_precondition", meaning: "The lease was returned or has expired: acquire a new one." },
   ETAG_MISMATCH: { code: "aborted", meaning: "The resource was written since you read it: read, redo, retry." },
   REQUEST_IN_PROGRESS: { code: "aborted", meaning: "The same request is being carried out: retry later." },
   WRITE_CONFLICT: { code: "aborted", meaning: "The write met another one: retry." },
