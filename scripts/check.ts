@@ -9,14 +9,20 @@ const steps: [string, string, string[]][] = [
   ["types", bin("tsc"), ["-p", "."]],
   ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
   ["buf lint", bin("buf"), ["lint"]],
+  ["protos of the last release", bin("buf"), ["breaking", "proto", "--against", "proto/released.binpb"]],
   ["pure tests", bin("vitest"), ["run", "--config", "vitest.pure.config.ts"]],
 ];
+
+const HINTS: Readonly<Record<string, string>> = {
+  "protos of the last release":
+    "A client of the last release would break: add beside what is there, and deprecate it.\n",
+};
 
 for (const [name, program, args] of steps) {
   const startedAt = performance.now();
   const run = spawnSync(program, args, { encoding: "utf8" });
   report(name, run.status === 0, startedAt);
-  if (run.status !== 0) fail(`${run.stdout}${run.stderr}`);
+  if (run.status !== 0) fail(`${run.stdout}${run.stderr}${HINTS[name] ?? ""}`);
 }
 checkGenerated();
 

@@ -58,6 +58,7 @@ export const REASONS = {
   OVERLOADED: { code: "resource_exhausted", meaning: "Too many of these at once: retry later." },
   SHUTTING_DOWN: { code: "unavailable", meaning: "This server is shutting down: retry, another one will answer." },
   DATABASE_UNAVAILABLE: { code: "unavailable", meaning: "The database can't be reached now: retry." },
+  ISSUER_UNAVAILABLE: { code: "unavailable", meaning: "The identity provider's keys can't be read now: retry." },
   DEADLINE_EXCEEDED: { code: "deadline_exceeded", meaning: "The call took longer than its deadline." },
   CANCELLED: { code: "cancelled", meaning: "The caller cancelled the call." },
   INTERNAL: { code: "internal", meaning: "A fault of the server; its log has it under the request id." },

@@ -1,5 +1,5 @@
 import { diffFields } from "./aip/field-mask.ts";
-import { insertAuditEntry } from "./audit/store.ts";
+import { insertAuditEntry, type NewAuditEntry } from "./audit/store.ts";
 import { insertChange, type Noun } from "./change/store.ts";
 import { type Ctx, rowScope } from "./context.ts";
 import { DomainError } from "./errors.ts";
@@ -20,16 +20,18 @@ export interface Mutation {
   readonly tx: Tx;
   readonly now: number;
   /** Writes the audit row and the change row of one resource; every write calls it for each resource it changes. */
-  record(change: Recorded): Promise<void>;
+  record<T extends object>(change: Recorded<T>): Promise<void>;
 }
 
-export interface Recorded {
+export interface Recorded<T extends object> {
   readonly noun: Noun;
   readonly resource: string;
   readonly tenantUid: string | null;
   readonly integratorUid: string | null;
-  readonly before: object | null;
-  readonly after: object | null;
+  readonly before: T | null;
+  readonly after: T | null;
+  /** The resource as the audit log tells of it: its fields by their names in the API, and no secret among them. */
+  readonly auditView: (resource: T) => object;
 }
 
 /** What a write answers: its value, and the transaction by which readers can tell whether they have it. */
@@ -99,11 +101,7 @@ async function run<T>(deps: MutationDeps, ctx: Ctx, tx: Tx, fn: (m: Mutation) =>
           resource: change.resource,
           requestId: ctx.callId,
           outcome: "OK",
-          changes: diffFields(change.before ?? {}, change.after ?? {}) as {
-            field: string;
-            before: Json;
-            after: Json;
-          }[],
+          changes: changesOf(change),
           reason: ctx.reason,
           callerAddress: ctx.callerAddress,
         }),
@@ -113,6 +111,11 @@ async function run<T>(deps: MutationDeps, ctx: Ctx, tx: Tx, fn: (m: Mutation) =>
     },
   });
   return { value, revision };
+}
+
+function changesOf<T extends object>({ before, after, auditView }: Recorded<T>): NewAuditEntry["changes"] {
+  const view = (resource: T | null) => (resource === null ? {} : auditView(resource));
+  return diffFields(view(before), view(after)) as { field: string; before: Json; after: Json }[];
 }
 
 async function findAnswer<T>(tx: Tx, ctx: Ctx): Promise<Written<T> | undefined> {

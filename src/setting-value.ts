@@ -4,3 +4,8 @@ export type SettingValue =
   | { readonly type: "int"; readonly value: string }
   | { readonly type: "double"; readonly value: number }
   | { readonly type: "string"; readonly value: string };
+
+/** Settings as bare values, for people to read. */
+export function settingValues(settings: Readonly<Record<string, SettingValue>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(settings).map(([key, { value }]) => [key, value]));
+}

@@ -1,4 +1,4 @@
-import { invalidField } from "../errors.ts";
+import { invalidField, invalidFields, type Problems } from "../errors.ts";
 import { echo } from "./echo.ts";
 
 /**
@@ -21,6 +21,17 @@ export function maskedFields(
     if (kind === "immutable") throw invalidField("update_mask", `"${path}" is fixed at creation`);
   }
   return new Set(mask.filter((path) => writable.includes(path)));
+}
+
+/**
+ * The fields that an update writes, once all of the resource was parsed: a bad field that it leaves alone does not matter.
+ * Throws INVALID_FIELDS for no field at all and for the bad ones among them.
+ */
+export function checkedFields(fields: ReadonlySet<string>, problems: Problems): ReadonlySet<string> {
+  if (fields.size === 0) throw invalidField("update_mask", "names no field to write");
+  const relevant = problems.violations.filter(({ field }) => fields.has(/^[^.]*\.([^.[]*)/.exec(field)?.[1] ?? ""));
+  if (relevant.length > 0) throw invalidFields(relevant);
+  return fields;
 }
 
 /** A field's values before and after; null where there is none. */

@@ -14,6 +14,22 @@ export interface ApiKey {
   readonly createdAt: number;
   readonly revokedAt: number | null;
   readonly lastUsedAt: number | null;
+  /** Raised by every write but those of `lastUsedAt`. */
+  readonly revision: number;
+}
+
+/** A key as the audit log tells of it. */
+export function auditView(key: ApiKey): Record<string, unknown> {
+  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+  return {
+    name: `apiKeys/${key.keyId}`,
+    display_name: key.displayName,
+    role: key.role,
+    scope: key.scope,
+    expire_time: time(key.expiresAt),
+    previous_expire_time: time(key.previousExpiresAt),
+    revoke_time: time(key.revokedAt),
+  };
 }
 
 /** What is kept of a key's secrets: SHA-256 of the one in force and of the one before the last rotation. */

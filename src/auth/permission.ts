@@ -1,8 +1,10 @@
 /** The roles and what each may do. A role is always bound to a scope: the platform, an integrator or a tenant. */
-const tenantRead = ["tenants.get", "tenants.list", "tenants.watch", "plans.get", "users.get"];
+const tenantRead = ["tenants.get", "tenants.list", "tenants.watch", "transitions.list", "plans.get", "users.get"];
 const tenantLife = ["activate", "suspend", "resume", "archive", "unarchive", "delete", "undelete"].map(
   (v) => `tenants.${v}`,
 );
+/** Each reason of a suspension has its own: what the platform has stopped, a partner does not start again. */
+const partnerSuspensions = ["suspensions.billing", "suspensions.maintenance", "suspensions.customer"];
 const userWrite = ["users.create", "users.update", "users.delete"];
 const keyAdmin = ["apiKeys.create", "apiKeys.list", "apiKeys.rotate", "apiKeys.revoke"];
 const auditRead = ["audit.list", "audit.export"];
@@ -36,11 +38,15 @@ const operator = [
   ...flagWrite,
   ...flagOverrideWrite,
   ...tenantLife,
+  ...partnerSuspensions,
   ...integratorRead,
   ...userWrite,
   ...auditRead,
+  "suspensions.policy",
+  "suspensions.security",
   "tenants.create",
   "tenants.update",
+  "tenants.assign",
   "tenants.hold",
   "integrators.create",
   "integrators.update",
@@ -67,6 +73,7 @@ export const ROLES = {
     permissions: new Set([
       ...tenantRead,
       ...tenantLife,
+      ...partnerSuspensions,
       ...quotaRead,
       ...quotaWrite,
       ...flagRead,
@@ -77,6 +84,7 @@ export const ROLES = {
       ...auditRead,
       "tenants.create",
       "tenants.update",
+      "tenants.assign",
       "integrators.update",
     ]),
   },

@@ -1,9 +1,10 @@
+import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import { type Ctx, rowScope } from "../context.ts";
 import { DomainError, notFound, permissionDenied } from "../errors.ts";
 import { type MutationDeps, mutate, remainingMs } from "../mutation.ts";
 import { PLATFORM_SCOPE, type Queryable, readAs } from "../platform/postgres.ts";
-import { type ApiKey, formatSecret, hex, isValidAt, type KeyHashes, keyIdOf, scopeOf } from "./key.ts";
+import { type ApiKey, auditView, formatSecret, hex, isValidAt, type KeyHashes, keyIdOf, scopeOf } from "./key.ts";
 import { mayGrant, type Principal, type Role, type Scope, type Target } from "./permission.ts";
 import { insertKey, revokeKey, rotateKey, selectKey, selectKeys } from "./store.ts";
 
@@ -23,8 +24,14 @@ export interface NewKey {
   readonly expiresAt: number | null;
 }
 
+/** A key with its new secret, which is empty when nothing was written. */
+export interface MadeKey {
+  readonly key: ApiKey;
+  readonly secret: string;
+}
+
 /** Creates a key that may do no more than its creator. Throws PERMISSION_DENIED. */
-export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Promise<{ key: ApiKey; secret: string }> {
+export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Promise<MadeKey> {
   const scope = scopeName(input.scope);
   if (!mayGrant(ctx.principal, input.role, input.target)) throw permissionDenied(`all of ${input.role}`, scope);
   const keyId = hex(deps.ids.bytes(8));
@@ -46,6 +53,7 @@ export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Pro
         createdAt: now,
         revokedAt: null,
         lastUsedAt: null,
+        revision: 1,
       };
       await insertKey(tx, key, deps.sha256(secret));
       await record({ ...noun(key), before: null, after: key });
@@ -53,7 +61,16 @@ export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Pro
     },
     { secret: true },
   );
-  return { key: value, secret };
+  return { key: value, secret: ctx.validateOnly ? "" : secret };
+}
+
+/** Reads a key, revoked or not. Throws RESOURCE_NOT_FOUND. */
+export async function getApiKey(deps: AuthDeps, ctx: Ctx, keyId: string): Promise<ApiKey> {
+  const key = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+    selectKey(tx, keyId),
+  );
+  if (!key) throw notFound("ApiKey", name(keyId));
+  return withoutHashes(key);
 }
 
 /** Lists the keys that the caller may see. Throws PAGE_TOKEN_INVALID. */
@@ -71,8 +88,12 @@ export async function listApiKeys(
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.keyId], deps.clock.now()));
 }
 
-/** Gives a key a new secret; the old one works for `overlapMs` more. Throws RESOURCE_NOT_FOUND. */
-export async function rotateApiKey(deps: AuthDeps, ctx: Ctx, keyId: string, overlapMs: number) {
+/** Gives a key a new secret; the old one works for `overlapMs` more. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+export async function rotateApiKey(
+  deps: AuthDeps,
+  ctx: Ctx,
+  { keyId, etag, overlapMs }: { keyId: string; etag: string; overlapMs: number },
+): Promise<MadeKey> {
   const secret = formatSecret(keyId, deps.ids.bytes(32));
   const { value } = await mutate(
     deps,
@@ -80,21 +101,23 @@ export async function rotateApiKey(deps: AuthDeps, ctx: Ctx, keyId: string, over
     name(keyId),
     async ({ tx, now, record }) => {
       const before = await requireLiveKey(tx, ctx, keyId);
-      const after = { ...before, previousExpiresAt: now + overlapMs };
+      requireEtag(etag, before.keyId, before.revision, name(keyId));
+      const after = { ...before, previousExpiresAt: now + overlapMs, revision: before.revision + 1 };
       await rotateKey(tx, keyId, deps.sha256(secret), after.previousExpiresAt);
       await record({ ...noun(before), before, after });
       return after;
     },
     { secret: true },
   );
-  return { key: value, secret };
+  return { key: value, secret: ctx.validateOnly ? "" : secret };
 }
 
-/** Ends a key at once. Throws RESOURCE_NOT_FOUND. */
-export async function revokeApiKey(deps: AuthDeps, ctx: Ctx, keyId: string): Promise<ApiKey> {
+/** Ends a key at once. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+export async function revokeApiKey(deps: AuthDeps, ctx: Ctx, keyId: string, etag: string): Promise<ApiKey> {
   const { value } = await mutate(deps, ctx, name(keyId), async ({ tx, now, record }) => {
     const before = await requireLiveKey(tx, ctx, keyId);
-    const after = { ...before, revokedAt: now };
+    requireEtag(etag, before.keyId, before.revision, name(keyId));
+    const after = { ...before, revokedAt: now, revision: before.revision + 1 };
     await revokeKey(tx, keyId, now);
     await record({ ...noun(before), before, after });
     return after;
@@ -144,10 +167,14 @@ export function scopeName(scope: Scope): string {
 async function requireLiveKey(tx: Queryable, ctx: Ctx, keyId: string): Promise<ApiKey> {
   const row = await selectKey(tx, keyId);
   if (!row || row.revokedAt !== null) throw notFound("ApiKey", name(keyId));
-  const { secretHash: _, previousHash: __, ...key } = row;
+  const key = withoutHashes(row);
   const scope = scopeOf(key);
   const target: Target = scope.kind === "tenant" ? { ...scope, integratorId: integratorOf(ctx.principal, key) } : scope;
   if (!mayGrant(ctx.principal, key.role, target)) throw permissionDenied(`all of ${key.role}`, name(keyId));
+  return key;
+}
+
+function withoutHashes({ secretHash: _, previousHash: __, ...key }: ApiKey & KeyHashes): ApiKey {
   return key;
 }
 
@@ -164,5 +191,5 @@ function name(keyId: string): string {
 
 function noun(key: ApiKey) {
   const { tenantUid, integratorUid } = key;
-  return { noun: "apiKey" as const, resource: name(key.keyId), tenantUid, integratorUid };
+  return { noun: "apiKey" as const, resource: name(key.keyId), tenantUid, integratorUid, auditView };
 }

@@ -27,9 +27,9 @@ export async function countPlatformKeys(sql: Queryable): Promise<number> {
 /** Inserts a key. */
 export async function insertKey(sql: Queryable, key: ApiKey, secretHash: Uint8Array): Promise<void> {
   await sql`insert into api_key (key_id, display_name, role, scope, tenant_uid, integrator_uid, secret_hash,
-      expires_at, created_at)
+      expires_at, created_at, revision)
     values (${key.keyId}, ${key.displayName}, ${key.role}, ${key.scope}, ${key.tenantUid}, ${key.integratorUid},
-      ${secretHash}, ${key.expiresAt}, ${key.createdAt})`;
+      ${secretHash}, ${key.expiresAt}, ${key.createdAt}, ${key.revision})`;
 }
 
 /** Gives a key a new secret; the one in force works on until `previousExpiresAt`. */
@@ -40,12 +40,12 @@ export async function rotateKey(
   previousExpiresAt: number,
 ): Promise<void> {
   await sql`update api_key set previous_hash = secret_hash, previous_expires_at = ${previousExpiresAt},
-    secret_hash = ${hash} where key_id = ${keyId}`;
+    secret_hash = ${hash}, revision = revision + 1 where key_id = ${keyId}`;
 }
 
 /** Ends a key. */
 export async function revokeKey(sql: Queryable, keyId: string, at: number): Promise<void> {
-  await sql`update api_key set revoked_at = ${at} where key_id = ${keyId}`;
+  await sql`update api_key set revoked_at = ${at}, revision = revision + 1 where key_id = ${keyId}`;
 }
 
 /** Remembers when keys were last used. */
@@ -62,5 +62,5 @@ export async function selectSecrets(sql: Queryable): Promise<Map<string, Uint8Ar
 function columns(sql: Queryable) {
   return sql`key_id as "keyId", display_name as "displayName", role, scope, tenant_uid as "tenantUid",
     integrator_uid as "integratorUid", expires_at as "expiresAt", previous_expires_at as "previousExpiresAt",
-    created_at as "createdAt", revoked_at as "revokedAt", last_used_at as "lastUsedAt"`;
+    created_at as "createdAt", revoked_at as "revokedAt", last_used_at as "lastUsedAt", revision`;
 }

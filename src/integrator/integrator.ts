@@ -7,3 +7,8 @@ export interface Integrator {
   readonly createdAt: number;
   readonly updatedAt: number;
 }
+
+/** An integrator as the audit log tells of it. */
+export function auditView(integrator: Integrator): Record<string, unknown> {
+  return { name: `integrators/${integrator.integratorId}`, display_name: integrator.displayName };
+}

@@ -4,7 +4,7 @@ import { type Ctx, rowScope } from "../context.ts";
 import { alreadyExists, notFound } from "../errors.ts";
 import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
 import { type Queryable, readAs } from "../platform/postgres.ts";
-import type { Integrator } from "./integrator.ts";
+import { auditView, type Integrator } from "./integrator.ts";
 import {
   deleteIntegratorRow,
   insertIntegrator,
@@ -66,9 +66,15 @@ export async function updateIntegrator(
 }
 
 /** Deletes an integrator without tenants. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and HAS_DEPENDENTS. */
-export async function deleteIntegrator(deps: IntegratorDeps, ctx: Ctx, integratorId: string, etag: string) {
+export async function deleteIntegrator(
+  deps: IntegratorDeps,
+  ctx: Ctx,
+  { integratorId, etag, allowMissing }: { integratorId: string; etag: string; allowMissing: boolean },
+) {
   await mutate(deps, ctx, name(integratorId), async ({ tx, record }) => {
-    const before = await requireIntegrator(tx, integratorId);
+    const before = await selectIntegrator(tx, integratorId);
+    if (!before && allowMissing) return {};
+    if (!before) throw notFound("Integrator", name(integratorId));
     requireEtag(etag, before.uid, before.revision, name(integratorId));
     await deleteIntegratorRow(tx, before.uid).catch(throwDependents(name(integratorId)));
     await record({ ...noun(before), before, after: null });
@@ -89,5 +95,5 @@ function name(integratorId: string): string {
 
 function noun(integrator: Integrator) {
   const resource = name(integrator.integratorId);
-  return { noun: "integrator" as const, resource, tenantUid: null, integratorUid: integrator.uid };
+  return { noun: "integrator" as const, resource, tenantUid: null, integratorUid: integrator.uid, auditView };
 }

@@ -129,7 +129,8 @@ create table api_key (
   expires_at timestamptz,
   created_at timestamptz not null,
   revoked_at timestamptz,
-  last_used_at timestamptz
+  last_used_at timestamptz,
+  revision bigint not null
 );
 create index api_key_by_tenant on api_key (tenant_uid, key_id);
 create index api_key_by_integrator on api_key (integrator_uid, key_id);

@@ -4,7 +4,7 @@ import { type Ctx, rowScope } from "../context.ts";
 import { alreadyExists, notFound } from "../errors.ts";
 import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
 import { type Queryable, readAs } from "../platform/postgres.ts";
-import type { Plan } from "./plan.ts";
+import { auditView, type Plan } from "./plan.ts";
 import { addPlanVersion, deletePlanRow, insertPlan, selectPlan, selectPlans } from "./store.ts";
 
 export interface PlanDeps extends MutationDeps {
@@ -43,18 +43,18 @@ export async function listPlans(deps: PlanDeps, ctx: Ctx, page: { pageSize: numb
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.planId], deps.clock.now()));
 }
 
-/** Adds a version to a plan; tenants stay on theirs. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+/** Adds a version to a plan, the newest with some fields changed; tenants stay on theirs. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
 export async function updatePlan(
   deps: PlanDeps,
   ctx: Ctx,
   planId: string,
   etag: string,
-  input: PlanInput,
+  patch: Partial<PlanInput>,
 ): Promise<Plan> {
   const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
     const before = await requirePlan(tx, planId, 0);
     requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
-    const plan = { ...before, ...input, version: before.version + 1, revision: before.revision + 1, updatedAt: now };
+    const plan = { ...before, ...patch, version: before.version + 1, revision: before.revision + 1, updatedAt: now };
     await addPlanVersion(tx, plan);
     await record({ ...noun(planId), before, after: plan });
     return plan;
@@ -63,9 +63,15 @@ export async function updatePlan(
 }
 
 /** Deletes a plan that no tenant uses. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and HAS_DEPENDENTS. */
-export async function deletePlan(deps: PlanDeps, ctx: Ctx, planId: string, etag: string): Promise<void> {
+export async function deletePlan(
+  deps: PlanDeps,
+  ctx: Ctx,
+  { planId, etag, allowMissing }: { planId: string; etag: string; allowMissing: boolean },
+): Promise<void> {
   await mutate(deps, ctx, `plans/${planId}`, async ({ tx, record }) => {
-    const before = await requirePlan(tx, planId, 0);
+    const before = await selectPlan(tx, planId, 0);
+    if (!before && allowMissing) return {};
+    if (!before) throw notFound("Plan", `plans/${planId}`);
     requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
     await deletePlanRow(tx, before.uid).catch(throwDependents(`plans/${planId}`));
     await record({ ...noun(planId), before, after: null });
@@ -81,5 +87,5 @@ export async function requirePlan(sql: Queryable, planId: string, version: numbe
 }
 
 function noun(planId: string) {
-  return { noun: "plan" as const, resource: `plans/${planId}`, tenantUid: null, integratorUid: null };
+  return { noun: "plan" as const, resource: `plans/${planId}`, tenantUid: null, integratorUid: null, auditView };
 }

@@ -25,6 +25,7 @@ export function createMetrics(read: { tenants: () => number; watchers: () => num
       seconds.observe({ method }, ms / 1_000);
     },
     render: () => registry.metrics(),
+    registry,
   };
 }
 

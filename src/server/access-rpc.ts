@@ -4,10 +4,18 @@ import {
   type ApiKeySchema,
   type ApiKey as ProtoKey,
 } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
-import { checkText, parseId } from "../aip/name.ts";
+import { checkText, etagOf, parseId } from "../aip/name.ts";
 import type { ApiKey } from "../auth/key.ts";
 import { allows, isRoleFor, type Principal, type Role, type Scope, type Target } from "../auth/permission.ts";
-import { type AuthDeps, createApiKey, listApiKeys, type NewKey, revokeApiKey, rotateApiKey } from "../auth/service.ts";
+import {
+  type AuthDeps,
+  createApiKey,
+  getApiKey,
+  listApiKeys,
+  type NewKey,
+  revokeApiKey,
+  rotateApiKey,
+} from "../auth/service.ts";
 import { invalidField, notFound, Problems, permissionDenied } from "../errors.ts";
 import type { Integrator } from "../integrator/integrator.ts";
 import type { Tenant } from "../tenant/tenant.ts";
@@ -27,18 +35,19 @@ export function accessRpc(deps: AccessRpcDeps): Mount {
       const { key, secret } = await createApiKey(deps, ctx, await parseKey(deps, ctx.principal, apiKey));
       return { apiKey: toApiKey(key), secret };
     },
+    getApiKey: async ({ name }, ctx) => ({ apiKey: toApiKey(await getApiKey(deps, ctx, id(name))) }),
     listApiKeys: async (request, ctx) => {
       const { items, token } = await listApiKeys(deps, ctx, request);
       return { apiKeys: items.map(toApiKey), nextPageToken: token };
     },
-    rotateApiKey: async ({ name, overlap }, ctx) => {
+    rotateApiKey: async ({ name, overlap, etag }, ctx) => {
       const problems = new Problems();
       const overlapMs = durationMs(problems, "overlap", overlap, { fallback: HOUR_MS, min: 0, max: 30 * 24 * HOUR_MS });
       problems.throwIfAny();
-      const { key, secret } = await rotateApiKey(deps, ctx, id(name), overlapMs);
+      const { key, secret } = await rotateApiKey(deps, ctx, { keyId: id(name), etag, overlapMs });
       return { apiKey: toApiKey(key), secret };
     },
-    revokeApiKey: async ({ name }, ctx) => ({ apiKey: toApiKey(await revokeApiKey(deps, ctx, id(name))) }),
+    revokeApiKey: async ({ name, etag }, ctx) => ({ apiKey: toApiKey(await revokeApiKey(deps, ctx, id(name), etag)) }),
     testPermissions: async ({ resource, permissions }, ctx) => {
       if (permissions.length > PERMISSIONS_MAX) throw invalidField("permissions", `must be at most ${PERMISSIONS_MAX}`);
       const target = await parseTarget(deps, resource);
@@ -105,6 +114,7 @@ function toApiKey(key: ApiKey): MessageInitShape<typeof ApiKeySchema> {
     displayName: key.displayName,
     role: key.role,
     scope: key.scope,
+    etag: etagOf(key.keyId, key.revision),
     createTime: toTimestamp(key.createdAt),
     ...optionalTimestamp("expireTime", key.expiresAt),
     ...optionalTimestamp("lastUsedTime", key.lastUsedAt),

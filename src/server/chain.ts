@@ -1,10 +1,11 @@
-import { create, type DescMethod, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import { hex } from "../auth/key.ts";
 import type { Principal } from "../auth/permission.ts";
 import type { Ctx } from "../context.ts";
 import { DomainError, invalidField } from "../errors.ts";
 import { accessRule, authorise } from "./access.ts";
 import { type Call, fullName, type Mount } from "./handlers.ts";
+import { requestText } from "./request-text.ts";
 import { type ChainDeps, type Rpc, type Run, start } from "./run.ts";
 import { supervise } from "./stream.ts";
 
@@ -48,8 +49,8 @@ async function runUnary(rpc: Rpc, request: Message, call: Call): Promise<Message
   try {
     const timeoutMs = Math.min(call.timeoutMs ?? deps.deadlineDefaultMs, deps.deadlineMaxMs);
     const work = async () => {
-      const caller = { principal: await deps.authenticator.authenticate((name) => call.header(name)) };
-      await permit(rpc, run, call, caller, request);
+      const caller = { principal: await authenticate(rpc, run, call) };
+      await permit(rpc, caller, request);
       return handler(request, contextOf(rpc, run, call, { caller, request, deadline: run.startedAt + timeoutMs }));
     };
     const response = await beforeDeadline(work(), timeoutMs);
@@ -75,17 +76,16 @@ async function* runStream(
   const { request } = input;
   const each = input.requests !== undefined && rule.field !== "";
   try {
-    const authenticate = () => deps.authenticator.authenticate((name) => call.header(name));
-    const caller = { principal: await authenticate() };
-    if (!each) await permit(rpc, run, call, caller, request);
+    const caller = { principal: await authenticate(rpc, run, call) };
+    if (!each) await permit(rpc, caller, request);
     const supervision = {
-      requests: each ? permitted(rpc, run, call, caller, input.requests) : input.requests,
+      requests: each ? permitted(rpc, caller, input.requests) : input.requests,
       caller: call.signal,
       draining: deps.draining,
       onDrain: method.methodKind === "bidi_streaming" ? ("finish" as const) : ("break off" as const),
       async recheck() {
-        caller.principal = await authenticate();
-        if (!each) await permit(rpc, run, call, caller, request);
+        caller.principal = await authenticate(rpc, run, call);
+        if (!each) await permit(rpc, caller, request);
       },
     };
     const answers = supervise(supervision, (requests, signal) => {
@@ -102,15 +102,9 @@ async function* runStream(
   }
 }
 
-async function* permitted(
-  rpc: Rpc,
-  run: Run,
-  call: Call,
-  caller: Caller,
-  requests: AsyncIterable<Message>,
-): AsyncGenerator<Message> {
+async function* permitted(rpc: Rpc, caller: Caller, requests: AsyncIterable<Message>): AsyncGenerator<Message> {
   for await (const request of requests) {
-    await permit(rpc, run, call, caller, request);
+    await permit(rpc, caller, request);
     yield request;
   }
 }
@@ -124,16 +118,14 @@ interface Caller {
   readonly principal: Principal;
 }
 
-async function permit({ deps, rule, name }: Rpc, run: Run, call: Call, caller: Caller, request: Message | undefined) {
-  const { principal } = caller;
-  await authorise(rule, principal, request, deps.findTenant).catch((error: unknown) => {
-    if (error instanceof DomainError && error.reason === "PERMISSION_DENIED") {
-      const resource = error.metadata.resource ?? "";
-      const { callId } = run;
-      deps.onDenied({ principal, method: name, resource, callId, callerAddress: call.peer, why: error.message });
-    }
-    throw error;
-  });
+async function authenticate({ deps }: Rpc, run: Run, call: Call): Promise<Principal> {
+  const caller = await deps.authenticator.identify((name) => call.header(name));
+  run.calledBy(caller);
+  return deps.authenticator.requireActive(caller);
+}
+
+function permit({ deps, rule }: Rpc, caller: Caller, request: Message | undefined): Promise<void> {
+  return authorise(rule, caller.principal, request, deps.findTenant);
 }
 
 function contextOf(
@@ -166,7 +158,7 @@ function idempotency({ deps, method }: Rpc, request: Message): Ctx["idempotency"
   if (requestId === "") return undefined;
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId))
     throw invalidField("request_id", "must be a UUID");
-  return { requestId: requestId.toLowerCase(), hash: hex(deps.sha256(toBinary(method.input, request))) };
+  return { requestId: requestId.toLowerCase(), hash: hex(deps.sha256(requestText(method.input, request))) };
 }
 
 function reasonOf(reason: string | undefined): string {

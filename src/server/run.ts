@@ -14,7 +14,7 @@ export interface ChainDeps {
   readonly log: Log;
   readonly authenticator: Authenticator;
   readonly findTenant: FindTenant;
-  readonly sha256: (bytes: Uint8Array) => Uint8Array;
+  readonly sha256: (text: string) => Uint8Array;
   readonly observe: (method: string, code: string, ms: number) => void;
   /** Records a refused attempt; the answer does not wait for it. */
   readonly onDenied: (denied: Denied) => void;
@@ -47,6 +47,8 @@ export interface Rpc {
 export interface Run {
   readonly callId: string;
   readonly startedAt: number;
+  /** Remembers who calls: a refusal is recorded under that name, whoever refuses. */
+  calledBy(principal: Principal): void;
   /** Counts the call; only the first time. */
   end(code: string): void;
   fail(error: unknown): Error;
@@ -59,6 +61,7 @@ export function start({ deps, name }: Rpc, call: Call): Run {
   const startedAt = deps.clock.monotonic();
   call.setHeader("x-request-id", callId);
   let ended = false;
+  let caller: Principal | undefined;
   const end = (code: string) => {
     if (!ended) deps.observe(name, code, deps.clock.monotonic() - startedAt);
     ended = true;
@@ -66,10 +69,18 @@ export function start({ deps, name }: Rpc, call: Call): Run {
   return {
     callId,
     startedAt,
+    calledBy(principal) {
+      caller = principal;
+    },
     end,
     fail(error) {
       const known = toDomainError(error);
       end(known.code);
+      if (known.code === "permission_denied" && caller) {
+        const resource = known.metadata.resource ?? known.metadata.tenant ?? "";
+        const callerAddress = call.peer;
+        deps.onDenied({ principal: caller, method: name, resource, callId, callerAddress, why: known.message });
+      }
       if (known.code === "internal") {
         deps.log.error("call failed", { method: name, callId, error: known.details.cause ?? known });
       } else deps.log.debug("call refused", { method: name, callId, reason: known.reason });

@@ -1,7 +1,7 @@
 import type { CreateTenantRequest, Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
-import { maskedFields } from "../aip/field-mask.ts";
+import { checkedFields, maskedFields } from "../aip/field-mask.ts";
 import { checkEmail, checkLabels, checkText, RESOURCE_ID, TENANT_ID } from "../aip/name.ts";
-import { invalidField, invalidFields, Problems } from "../errors.ts";
+import { invalidField, Problems } from "../errors.ts";
 import type { Ids } from "../platform/clock.ts";
 import { fromSettings } from "../server/convert.ts";
 import type { SuspensionReason } from "./lifecycle.ts";
@@ -71,13 +71,11 @@ export function patchOf(tenant: ProtoTenant, mask: readonly string[] | undefined
     ...(tenant.plan ? ["plan"] : []),
   ];
   const fields = maskedFields(mask, populated, FIELDS);
-  if (fields.size === 0) throw invalidField("update_mask", "names no field to write");
   const problems = new Problems();
   const all = checkFields(problems, tenant);
   const planned = fields.has("plan") || fields.has("plan_version");
   const planId = planned ? idOf(problems, tenant.plan, "plans", "tenant.plan") : "";
-  const relevant = problems.violations.filter(({ field }) => fields.has(field.split(".")[1] ?? ""));
-  if (relevant.length > 0) throw invalidFields(relevant);
+  checkedFields(fields, problems);
   return {
     ...(fields.has("display_name") ? { displayName: all.displayName } : {}),
     ...(fields.has("labels") ? { labels: all.labels } : {}),

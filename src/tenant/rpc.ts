@@ -19,6 +19,7 @@ import { holdId, parseNewTenant, patchOf, suspensionReason } from "./parse-rpc.t
 import {
   batchGetTenants,
   createTenant,
+  deleteTenant,
   getTenant,
   listTenants,
   listTransitions,
@@ -87,12 +88,10 @@ export function tenantRpc(deps: TenantRpcDeps): Mount {
       const range = { fallback: deps.deleteRetentionMs, min: 0, max: DELETE_RETENTION_MAX_MS };
       const retentionMs = durationMs(problems, "retention", request.retention, range);
       problems.throwIfAny();
-      if (request.allowMissing) {
-        const tenant = await getTenant(deps, ctx, id(request.name));
-        if (tenant.state === "DELETED") return { tenant: toTenant(tenant) };
-      }
-      const event = { verb: "delete", retentionMs } as const;
-      return written(await transitionTenant(deps, ctx, id(request.name), request.etag, event));
+      const { name, etag, allowMissing } = request;
+      const done = await deleteTenant(deps, ctx, { tenantId: id(name), etag, retentionMs, allowMissing });
+      const { tenant } = done.value;
+      return tenant ? written({ value: tenant, revision: done.revision }) : {};
     },
     placeLegalHold: async (request, ctx) =>
       written(await placeLegalHold(deps, ctx, id(request.name), request.etag, holdId(request.holdId))),

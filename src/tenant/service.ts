@@ -2,8 +2,9 @@ import { parseFilter } from "../aip/filter.ts";
 import { requireEtag } from "../aip/name.ts";
 import { parseOrderBy } from "../aip/order-by.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
+import { allows } from "../auth/permission.ts";
 import { type Ctx, rowScope } from "../context.ts";
-import { alreadyExists, DomainError, notFound } from "../errors.ts";
+import { alreadyExists, DomainError, notFound, permissionDenied } from "../errors.ts";
 import { requireIntegrator } from "../integrator/service.ts";
 import { type Mutation, type MutationDeps, mutate, remainingMs, type Written } from "../mutation.ts";
 import { requirePlan } from "../plan/service.ts";
@@ -21,7 +22,7 @@ import {
   selectTransitions,
   updateTenantRow,
 } from "./store.ts";
-import { type LegalHold, type Tenant, type Transition, tenantName } from "./tenant.ts";
+import { auditView, type LegalHold, type Tenant, type Transition, tenantName } from "./tenant.ts";
 
 export interface TenantDeps extends MutationDeps {
   readonly seal: Seal;
@@ -141,13 +142,13 @@ export interface TenantPatch
   readonly plan?: { readonly planId: string; readonly version: number };
 }
 
-/** Writes fields of a tenant. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and TENANT_DELETED. */
+/** Writes fields of a tenant. Throws RESOURCE_NOT_FOUND, PERMISSION_DENIED, ETAG_MISMATCH and TENANT_DELETED. */
 export function updateTenant(deps: TenantDeps, ctx: Ctx, tenantId: string, etag: string, patch: TenantPatch) {
-  return change(deps, ctx, tenantId, etag, async (tenant, { tx }) => {
-    if (tenant.state === "DELETED") {
-      const name = tenantName(tenantId);
-      throw new DomainError("TENANT_DELETED", `${name} is deleted; undelete it first`, { tenant: name });
-    }
+  // What decides of a tenant's limits, flags and place is not the tenant's own to write.
+  const assigns = patch.plan !== undefined || patch.labels !== undefined || patch.region !== undefined;
+  const needs = assigns ? ["tenants.assign"] : [];
+  return change(deps, ctx, { tenantId, etag, needs }, async (tenant, { tx }) => {
+    requireKept(tenant);
     const { plan: moved, ...fields } = patch;
     const plan = moved ? await requirePlan(tx, moved.planId, moved.version) : undefined;
     const link = plan ? { planUid: plan.uid, planId: plan.planId, planVersion: plan.version } : {};
@@ -155,10 +156,18 @@ export function updateTenant(deps: TenantDeps, ctx: Ctx, tenantId: string, etag:
   });
 }
 
-/** Takes a step in a tenant's life. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and ILLEGAL_TRANSITION. */
+/**
+ * Takes a step in a tenant's life. Throws RESOURCE_NOT_FOUND, PERMISSION_DENIED for the reason of a suspension,
+ * ETAG_MISMATCH and ILLEGAL_TRANSITION.
+ */
 export function transitionTenant(deps: TenantDeps, ctx: Ctx, tenantId: string, etag: string, event: LifeEvent) {
-  return change(deps, ctx, tenantId, etag, async (tenant, { tx, now }) => {
-    const life = step(tenantName(tenantId), tenant, event, now);
+  const needs = "reason" in event ? [`suspensions.${event.reason.toLowerCase()}`] : [];
+  return change(deps, ctx, { tenantId, etag, needs }, transition(deps, ctx, event));
+}
+
+function transition(deps: TenantDeps, ctx: Ctx, event: LifeEvent) {
+  return async (tenant: Tenant, { tx, now }: Mutation): Promise<Tenant> => {
+    const life = step(tenantName(tenant.tenantId), tenant, event, now);
     const entry: Transition = {
       uid: deps.ids.uuid(),
       verb: event.verb,
@@ -171,12 +180,31 @@ export function transitionTenant(deps: TenantDeps, ctx: Ctx, tenantId: string, e
     };
     await insertTransition(tx, tenant.uid, entry);
     return { ...tenant, ...life, epoch: entry.epoch };
+  };
+}
+
+/**
+ * Deletes a tenant softly. With `allowMissing` one that is deleted already is answered as it is, and one that was never
+ * there as undefined. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and ILLEGAL_TRANSITION.
+ */
+export async function deleteTenant(
+  deps: TenantDeps,
+  ctx: Ctx,
+  input: { tenantId: string; etag: string; retentionMs: number; allowMissing: boolean },
+): Promise<Written<{ tenant?: Tenant }>> {
+  const { tenantId, etag, retentionMs, allowMissing } = input;
+  return mutate(deps, ctx, tenantName(tenantId), async (mutation) => {
+    const before = await selectTenant(mutation.tx, tenantId);
+    if (!before && allowMissing) return {};
+    if (before?.state === "DELETED" && allowMissing) return { tenant: before };
+    const event = { verb: "delete", retentionMs } as const;
+    return { tenant: await changeWithin(mutation, ctx, { tenantId, etag }, transition(deps, ctx, event)) };
   });
 }
 
 /** Places a legal hold. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and RESOURCE_EXISTS. */
 export function placeLegalHold(deps: TenantDeps, ctx: Ctx, tenantId: string, etag: string, holdId: string) {
-  return change(deps, ctx, tenantId, etag, async (tenant, { now }) => {
+  return change(deps, ctx, { tenantId, etag }, async (tenant, { now }) => {
     const name = `${tenantName(tenantId)} legal hold ${holdId}`;
     if (tenant.legalHolds.some((hold) => hold.holdId === holdId)) throw alreadyExists("LegalHold", name);
     const hold: LegalHold = { holdId, reason: ctx.reason, actor: ctx.principal.actor, placedAt: now };
@@ -186,7 +214,7 @@ export function placeLegalHold(deps: TenantDeps, ctx: Ctx, tenantId: string, eta
 
 /** Releases a legal hold. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
 export function releaseLegalHold(deps: TenantDeps, ctx: Ctx, tenantId: string, etag: string, holdId: string) {
-  return change(deps, ctx, tenantId, etag, async (tenant) => {
+  return change(deps, ctx, { tenantId, etag }, async (tenant) => {
     const legalHolds = tenant.legalHolds.filter((hold) => hold.holdId !== holdId);
     if (legalHolds.length === tenant.legalHolds.length) {
       throw notFound("LegalHold", `${tenantName(tenantId)} legal hold ${holdId}`);
@@ -235,26 +263,43 @@ export async function requireTenant(sql: Queryable, tenantId: string): Promise<T
   return tenant;
 }
 
+/** Throws TENANT_DELETED: what belongs to a deleted tenant stays as it is, so that undelete brings back what was there. */
+export function requireKept(tenant: Tenant): void {
+  const name = tenantName(tenant.tenantId);
+  if (tenant.state === "DELETED") {
+    throw new DomainError("TENANT_DELETED", `${name} is deleted; undelete it first`, { tenant: name });
+  }
+}
+
 function read<T>(deps: TenantDeps, ctx: Ctx, fn: (tx: Queryable) => Promise<T>): Promise<T> {
   return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), fn);
 }
 
-function change(
-  deps: TenantDeps,
-  ctx: Ctx,
-  tenantId: string,
-  etag: string,
-  next: (tenant: Tenant, mutation: Mutation) => Promise<Tenant>,
-): Promise<Written<Tenant>> {
-  return mutate(deps, ctx, tenantName(tenantId), async (mutation) => {
-    const before = await requireTenant(mutation.tx, tenantId);
-    requireEtag(etag, before.uid, before.revision, tenantName(tenantId));
-    const changed = await next(before, mutation);
-    const after = { ...changed, revision: before.revision + 1, updatedAt: mutation.now };
-    await updateTenantRow(mutation.tx, after);
-    await mutation.record({ ...noun(before), before, after });
-    return after;
-  });
+/** Which tenant, in which state, and what the caller must be allowed to do beyond what the RPC asks for. */
+interface Aim {
+  readonly tenantId: string;
+  readonly etag: string;
+  readonly needs?: readonly string[];
+}
+
+type Next = (tenant: Tenant, mutation: Mutation) => Promise<Tenant>;
+
+function change(deps: TenantDeps, ctx: Ctx, aim: Aim, next: Next): Promise<Written<Tenant>> {
+  return mutate(deps, ctx, tenantName(aim.tenantId), (mutation) => changeWithin(mutation, ctx, aim, next));
+}
+
+async function changeWithin(mutation: Mutation, ctx: Ctx, aim: Aim, next: Next): Promise<Tenant> {
+  const { tenantId, etag, needs = [] } = aim;
+  const before = await requireTenant(mutation.tx, tenantId);
+  const target = { kind: "tenant", tenantId, integratorId: before.integratorId ?? undefined } as const;
+  const lacking = needs.find((permission) => !allows(ctx.principal, permission, target));
+  if (lacking !== undefined) throw permissionDenied(lacking, tenantName(tenantId));
+  requireEtag(etag, before.uid, before.revision, tenantName(tenantId));
+  const changed = await next(before, mutation);
+  const after = { ...changed, revision: before.revision + 1, updatedAt: mutation.now };
+  await updateTenantRow(mutation.tx, after);
+  await mutation.record({ ...noun(before), before, after });
+  return after;
 }
 
 function throwTaken(tenant: Tenant): (error: unknown) => never {
@@ -266,5 +311,5 @@ function throwTaken(tenant: Tenant): (error: unknown) => never {
 
 function noun(tenant: Tenant) {
   const resource = tenantName(tenant.tenantId);
-  return { noun: "tenant" as const, resource, tenantUid: tenant.uid, integratorUid: tenant.integratorUid };
+  return { noun: "tenant" as const, resource, tenantUid: tenant.uid, integratorUid: tenant.integratorUid, auditView };
 }

@@ -1,4 +1,4 @@
-import type { SettingValue } from "../setting-value.ts";
+import { type SettingValue, settingValues } from "../setting-value.ts";
 import type { LifeState } from "./lifecycle.ts";
 
 /** A tenant, as plain data that survives JSON; instants are epoch milliseconds. */
@@ -47,6 +47,27 @@ export interface Transition {
 /** The name of a tenant. */
 export function tenantName(tenantId: string): string {
   return `tenants/${tenantId}`;
+}
+
+/** A tenant as the audit log tells of it; what every write changes is left out. */
+export function auditView(tenant: Tenant): Record<string, unknown> {
+  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+  const { name, display_name, state, plan, integrator, region, labels } = filterView(tenant);
+  return {
+    ...{ name, display_name, state, plan, integrator, region, labels },
+    plan_version: tenant.planVersion,
+    settings: settingValues(tenant.settings),
+    time_zone: tenant.timeZone,
+    epoch: tenant.epoch,
+    suspensions: tenant.suspensions.map(({ reason, message, suspendedAt }) => ({
+      reason,
+      message,
+      suspendTime: time(suspendedAt),
+    })),
+    legal_holds: tenant.legalHolds.map(({ placedAt, ...hold }) => ({ ...hold, placeTime: time(placedAt) })),
+    delete_time: time(tenant.deletedAt),
+    purge_time: time(tenant.purgeAt),
+  };
 }
 
 /** A tenant as filters see it, by the fields' names in the API. */

@@ -1,11 +1,21 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type User as ProtoUser, type UserSchema, UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
+import { checkedFields, maskedFields } from "../aip/field-mask.ts";
 import { checkEmail, checkText, etagOf, parseId, parseName } from "../aip/name.ts";
 import { isRoleFor, type Role } from "../auth/permission.ts";
 import { invalidField, Problems } from "../errors.ts";
 import { toTimestamp } from "../server/convert.ts";
 import { type Mount, mount } from "../server/handlers.ts";
-import { createUser, deleteUser, getUser, listUsers, type NewUser, type UserDeps, updateUser } from "./service.ts";
+import {
+  createUser,
+  deleteUser,
+  getUser,
+  listUsers,
+  type NewUser,
+  type UserDeps,
+  type UserPatch,
+  updateUser,
+} from "./service.ts";
 import { type User, userName } from "./user.ts";
 
 /** The handlers of UserService. */
@@ -17,8 +27,10 @@ export function userRpc(deps: UserDeps): Mount {
   return mount(UserService, {
     createUser: async ({ parent, user }, ctx) => {
       const problems = new Problems();
-      checkEmail(problems, "user.email", user?.email ?? "");
-      const input = parseUser(problems, user);
+      if (!user) throw invalidField("user", "must be set");
+      checkEmail(problems, "user.email", user.email);
+      const input = { email: user.email, ...parseUser(problems, user) };
+      problems.throwIfAny();
       return { user: toUser(await createUser(deps, ctx, parseId(parent, "tenants", "parent"), input)) };
     },
     getUser: async ({ name }, ctx) => {
@@ -30,27 +42,53 @@ export function userRpc(deps: UserDeps): Mount {
       const { items, token } = await listUsers(deps, ctx, { tenantId, pageSize, pageToken });
       return { users: items.map(toUser), nextPageToken: token };
     },
-    updateUser: async ({ user }, ctx) => {
-      const input = parseUser(new Problems(), user);
-      const name = ids(user?.name ?? "", "user.name");
-      return { user: toUser(await updateUser(deps, ctx, { ...name, ...input, etag: user?.etag ?? "" })) };
+    updateUser: async ({ user, updateMask }, ctx) => {
+      if (!user) throw invalidField("user", "must be set");
+      const { etag } = user;
+      const patch = patchOf(user, updateMask?.paths);
+      return { user: toUser(await updateUser(deps, ctx, { ...ids(user.name, "user.name"), etag, patch })) };
     },
-    deleteUser: async ({ name, etag }, ctx) => {
-      await deleteUser(deps, ctx, { ...ids(name), etag });
+    deleteUser: async ({ name, etag, allowMissing }, ctx) => {
+      await deleteUser(deps, ctx, { ...ids(name), etag, allowMissing });
       return {};
     },
   });
 }
 
-function parseUser(problems: Problems, user: ProtoUser | undefined): NewUser {
-  if (!user) throw invalidField("user", "must be set");
-  const { email, displayName, role, disabled } = user;
+const FIELDS = {
+  display_name: "writable",
+  role: "writable",
+  disabled: "writable",
+  email: "immutable",
+  name: "output",
+  etag: "output",
+  create_time: "output",
+  update_time: "output",
+} as const;
+
+function patchOf(user: ProtoUser, mask: readonly string[] | undefined): UserPatch {
+  const populated = [
+    ...(user.displayName ? ["display_name"] : []),
+    ...(user.role ? ["role"] : []),
+    ...(user.disabled ? ["disabled"] : []),
+  ];
+  const problems = new Problems();
+  const { displayName, role, disabled } = parseUser(problems, user);
+  const fields = checkedFields(maskedFields(mask, populated, FIELDS), problems);
+  return {
+    ...(fields.has("display_name") ? { displayName } : {}),
+    ...(fields.has("role") ? { role } : {}),
+    ...(fields.has("disabled") ? { disabled } : {}),
+  };
+}
+
+function parseUser(problems: Problems, user: ProtoUser): Omit<NewUser, "email"> {
+  const { displayName, role, disabled } = user;
   checkText(problems, "user.display_name", displayName, 0, 63);
   if (!isRoleFor(role, "tenant") || role === "client") {
     problems.add("user.role", "must be tenant.admin, tenant.editor or tenant.viewer");
   }
-  problems.throwIfAny();
-  return { email, displayName, role: role as Role, disabled };
+  return { displayName, role: role as Role, disabled };
 }
 
 function toUser(user: User): MessageInitShape<typeof UserSchema> {

@@ -2,13 +2,13 @@ import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import type { Role } from "../auth/permission.ts";
 import { type Ctx, rowScope } from "../context.ts";
-import { alreadyExists, DomainError, notFound } from "../errors.ts";
+import { alreadyExists, notFound } from "../errors.ts";
 import { type Mutation, type MutationDeps, mutate, remainingMs } from "../mutation.ts";
 import { type Queryable, readAs } from "../platform/postgres.ts";
-import { requireTenant } from "../tenant/service.ts";
+import { requireKept, requireTenant } from "../tenant/service.ts";
 import { type Tenant, tenantName } from "../tenant/tenant.ts";
 import { deleteUserRow, insertUser, selectUser, selectUserByEmail, selectUsers, updateUserRow } from "./store.ts";
-import { type User, userName } from "./user.ts";
+import { auditView, type User, userName } from "./user.ts";
 
 export interface UserDeps extends MutationDeps {
   readonly seal: Seal;
@@ -32,10 +32,8 @@ export async function createUser(deps: UserDeps, ctx: Ctx, tenantId: string, inp
 
 /** Adds a user within a write that holds the tenant's root. Throws RESOURCE_EXISTS and TENANT_DELETED. */
 export async function addUser(deps: UserDeps, mutation: Mutation, tenant: Tenant, input: NewUser): Promise<User> {
+  requireKept(tenant);
   const name = tenantName(tenant.tenantId);
-  if (tenant.state === "DELETED") {
-    throw new DomainError("TENANT_DELETED", `${name} is deleted; undelete it first`, { tenant: name });
-  }
   if (await selectUserByEmail(mutation.tx, tenant.tenantId, input.email)) {
     throw alreadyExists("User", `a user of this email address in ${name}`);
   }
@@ -76,18 +74,21 @@ export async function listUsers(
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.email.toLowerCase()], deps.clock.now()));
 }
 
-/** Changes a user. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+/** The fields that an update may write, with the ones it does write. */
+export type UserPatch = Partial<Omit<NewUser, "email">>;
+
+/** Changes a user. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and TENANT_DELETED. */
 export async function updateUser(
   deps: UserDeps,
   ctx: Ctx,
-  input: { tenantId: string; userId: string; etag: string } & Omit<NewUser, "email">,
+  input: { tenantId: string; userId: string; etag: string; patch: UserPatch },
 ): Promise<User> {
   const { value } = await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, now, record }) => {
     const tenant = await requireTenant(tx, input.tenantId);
     const before = await requireUser(tx, input.tenantId, input.userId);
     requireEtag(input.etag, before.userId, before.revision, userName(before));
-    const { displayName, role, disabled } = input;
-    const after = { ...before, displayName, role, disabled, revision: before.revision + 1, updatedAt: now };
+    requireKept(tenant);
+    const after = { ...before, ...input.patch, revision: before.revision + 1, updatedAt: now };
     await updateUserRow(tx, after);
     await record({ ...noun(before, tenant), before, after });
     return after;
@@ -95,12 +96,19 @@ export async function updateUser(
   return value;
 }
 
-/** Removes a user. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
-export async function deleteUser(deps: UserDeps, ctx: Ctx, input: { tenantId: string; userId: string; etag: string }) {
+/** Removes a user. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and TENANT_DELETED. */
+export async function deleteUser(
+  deps: UserDeps,
+  ctx: Ctx,
+  input: { tenantId: string; userId: string; etag: string; allowMissing: boolean },
+) {
   await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, record }) => {
-    const tenant = await requireTenant(tx, input.tenantId);
-    const before = await requireUser(tx, input.tenantId, input.userId);
+    const before = await selectUser(tx, input.tenantId, input.userId);
+    if (!before && input.allowMissing) return {};
+    if (!before) throw notFound("User", userName(input));
     requireEtag(input.etag, before.userId, before.revision, userName(before));
+    const tenant = await requireTenant(tx, input.tenantId);
+    requireKept(tenant);
     await deleteUserRow(tx, before.tenantUid, before.userId);
     await record({ ...noun(before, tenant), before, after: null });
     return {};
@@ -115,5 +123,5 @@ async function requireUser(sql: Queryable, tenantId: string, userId: string): Pr
 
 function noun(user: User, tenant: Tenant) {
   const { uid, integratorUid } = tenant;
-  return { noun: "user" as const, resource: userName(user), tenantUid: uid, integratorUid };
+  return { noun: "user" as const, resource: userName(user), tenantUid: uid, integratorUid, auditView };
 }

@@ -18,3 +18,9 @@ export interface User {
 export function userName(user: Pick<User, "tenantId" | "userId">): string {
   return `tenants/${user.tenantId}/users/${user.userId}`;
 }
+
+/** A user as the audit log tells of it. */
+export function auditView(user: User): Record<string, unknown> {
+  const { email, displayName, role, disabled } = user;
+  return { name: userName(user), email, display_name: displayName, role, disabled };
+}

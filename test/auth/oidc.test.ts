@@ -69,9 +69,14 @@ describe("a token of the identity provider", () => {
   it("is refused when the user is disabled, and while the tenant is not ACTIVE", async () => {
     const { users } = await app.admin.users.listUsers({ parent: "tenants/acme" });
     const [user] = users;
-    await app.admin.users.updateUser({ user: { name: user?.name ?? "", role: "tenant.viewer", disabled: true } });
+    const disable = (disabled: boolean) =>
+      app.admin.users.updateUser({
+        user: { name: user?.name ?? "", disabled },
+        updateMask: { paths: ["disabled"] },
+      });
+    await disable(true);
     const disabled = await refusal(app.clients(await token(ann)).tenants.listTenants({}));
-    await app.admin.users.updateUser({ user: { name: user?.name ?? "", role: "tenant.viewer", disabled: false } });
+    await disable(false);
     await app.admin.tenants.archiveTenant({ name: "tenants/acme" });
     const gated = async () => (await refusal(app.clients(await token(ann)).tenants.listTenants({}))).reason;
     await expect.poll(gated, { timeout: 1_000 }).toBe("TENANT_NOT_ACTIVE");

@@ -62,10 +62,11 @@ async function start(changed: Partial<Echo> = {}) {
       ids: systemIds,
       log: silentLog,
       authenticator: {
-        async authenticate() {
+        async identify() {
           if (state.refuse) throw state.refuse;
           return { actor: "somebody", bindings: state.bindings };
         },
+        requireActive: async (caller) => caller,
         forgetKey: () => {},
         takeUsedKeys: () => [],
       },

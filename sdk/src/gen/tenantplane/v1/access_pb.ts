@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/access.proto.
  */
 export const file_tenantplane_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Cht0ZW5hbnRwbGFuZS92MS9hY2Nlc3MucHJvdG8SDnRlbmFudHBsYW5lLnYxIsoCCgZBcGlLZXkSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEcm9sZRgDIAEoCRINCgVzY29wZRgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOAoUcHJldmlvdXNfZXhwaXJlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlIKE0NyZWF0ZUFwaUtleVJlcXVlc3QSJwoHYXBpX2tleRgBIAEoCzIWLnRlbmFudHBsYW5lLnYxLkFwaUtleRISCgpyZXF1ZXN0X2lkGAIgASgJIk8KFENyZWF0ZUFwaUtleVJlc3BvbnNlEicKB2FwaV9rZXkYASABKAsyFi50ZW5hbnRwbGFuZS52MS5BcGlLZXkSDgoGc2VjcmV0GAIgASgJIlEKEkxpc3RBcGlLZXlzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIUCgxzaG93X3Jldm9rZWQYAyABKAgiWAoTTGlzdEFwaUtleXNSZXNwb25zZRIoCghhcGlfa2V5cxgBIAMoCzIWLnRlbmFudHBsYW5lLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiYwoTUm90YXRlQXBpS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEioKB292ZXJsYXAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgDIAEoCSJPChRSb3RhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudGVuYW50cGxhbmUudjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCSI3ChNSZXZva2VBcGlLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCSI/ChRSZXZva2VBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudGVuYW50cGxhbmUudjEuQXBpS2V5Ij8KFlRlc3RQZXJtaXNzaW9uc1JlcXVlc3QSEAoIcmVzb3VyY2UYASABKAkSEwoLcGVybWlzc2lvbnMYAiADKAkiLgoXVGVzdFBlcm1pc3Npb25zUmVzcG9uc2USEwoLcGVybWlzc2lvbnMYASADKAkyyAQKDUFjY2Vzc1NlcnZpY2UScQoMQ3JlYXRlQXBpS2V5EiMudGVuYW50cGxhbmUudjEuQ3JlYXRlQXBpS2V5UmVxdWVzdBokLnRlbmFudHBsYW5lLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlIhaquxgSCg5hcGlLZXlzLmNyZWF0ZRAEEm8KC0xpc3RBcGlLZXlzEiIudGVuYW50cGxhbmUudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMudGVuYW50cGxhbmUudjEuTGlzdEFwaUtleXNSZXNwb25zZSIXkAIBqrsYEAoMYXBpS2V5cy5saXN0EAQScQoMUm90YXRlQXBpS2V5EiMudGVuYW50cGxhbmUudjEuUm90YXRlQXBpS2V5UmVxdWVzdBokLnRlbmFudHBsYW5lLnYxLlJvdGF0ZUFwaUtleVJlc3BvbnNlIhaquxgSCg5hcGlLZXlzLnJvdGF0ZRAEEnEKDFJldm9rZUFwaUtleRIjLnRlbmFudHBsYW5lLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC50ZW5hbnRwbGFuZS52MS5SZXZva2VBcGlLZXlSZXNwb25zZSIWqrsYEgoOYXBpS2V5cy5yZXZva2UQBBJtCg9UZXN0UGVybWlzc2lvbnMSJi50ZW5hbnRwbGFuZS52MS5UZXN0UGVybWlzc2lvbnNSZXF1ZXN0GicudGVuYW50cGxhbmUudjEuVGVzdFBlcm1pc3Npb25zUmVzcG9uc2UiCZACAaq7GAIQBGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tenantplane_v1_options]);
+  fileDesc("Cht0ZW5hbnRwbGFuZS92MS9hY2Nlc3MucHJvdG8SDnRlbmFudHBsYW5lLnYxItgCCgZBcGlLZXkSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEcm9sZRgDIAEoCRINCgVzY29wZRgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmxhc3RfdXNlZF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOAoUcHJldmlvdXNfZXhwaXJlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYCiABKAkiaQoTQ3JlYXRlQXBpS2V5UmVxdWVzdBInCgdhcGlfa2V5GAEgASgLMhYudGVuYW50cGxhbmUudjEuQXBpS2V5EhIKCnJlcXVlc3RfaWQYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJPChRDcmVhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudGVuYW50cGxhbmUudjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCSIgChBHZXRBcGlLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkiPAoRR2V0QXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnRlbmFudHBsYW5lLnYxLkFwaUtleSJRChJMaXN0QXBpS2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSFAoMc2hvd19yZXZva2VkGAMgASgIIlgKE0xpc3RBcGlLZXlzUmVzcG9uc2USKAoIYXBpX2tleXMYASADKAsyFi50ZW5hbnRwbGFuZS52MS5BcGlLZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIogBChNSb3RhdGVBcGlLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSKgoHb3ZlcmxhcBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDAoEZXRhZxgFIAEoCSJPChRSb3RhdGVBcGlLZXlSZXNwb25zZRInCgdhcGlfa2V5GAEgASgLMhYudGVuYW50cGxhbmUudjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCSJcChNSZXZva2VBcGlLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEgwKBGV0YWcYBCABKAkiPwoUUmV2b2tlQXBpS2V5UmVzcG9uc2USJwoHYXBpX2tleRgBIAEoCzIWLnRlbmFudHBsYW5lLnYxLkFwaUtleSI/ChZUZXN0UGVybWlzc2lvbnNSZXF1ZXN0EhAKCHJlc291cmNlGAEgASgJEhMKC3Blcm1pc3Npb25zGAIgAygJIi4KF1Rlc3RQZXJtaXNzaW9uc1Jlc3BvbnNlEhMKC3Blcm1pc3Npb25zGAEgAygJMrMFCg1BY2Nlc3NTZXJ2aWNlEnEKDENyZWF0ZUFwaUtleRIjLnRlbmFudHBsYW5lLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJC50ZW5hbnRwbGFuZS52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIWqrsYEgoOYXBpS2V5cy5jcmVhdGUQBBJpCglHZXRBcGlLZXkSIC50ZW5hbnRwbGFuZS52MS5HZXRBcGlLZXlSZXF1ZXN0GiEudGVuYW50cGxhbmUudjEuR2V0QXBpS2V5UmVzcG9uc2UiF5ACAaq7GBAKDGFwaUtleXMubGlzdBAEEm8KC0xpc3RBcGlLZXlzEiIudGVuYW50cGxhbmUudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiMudGVuYW50cGxhbmUudjEuTGlzdEFwaUtleXNSZXNwb25zZSIXkAIBqrsYEAoMYXBpS2V5cy5saXN0EAQScQoMUm90YXRlQXBpS2V5EiMudGVuYW50cGxhbmUudjEuUm90YXRlQXBpS2V5UmVxdWVzdBokLnRlbmFudHBsYW5lLnYxLlJvdGF0ZUFwaUtleVJlc3BvbnNlIhaquxgSCg5hcGlLZXlzLnJvdGF0ZRAEEnEKDFJldm9rZUFwaUtleRIjLnRlbmFudHBsYW5lLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJC50ZW5hbnRwbGFuZS52MS5SZXZva2VBcGlLZXlSZXNwb25zZSIWqrsYEgoOYXBpS2V5cy5yZXZva2UQBBJtCg9UZXN0UGVybWlzc2lvbnMSJi50ZW5hbnRwbGFuZS52MS5UZXN0UGVybWlzc2lvbnNSZXF1ZXN0GicudGVuYW50cGxhbmUudjEuVGVzdFBlcm1pc3Npb25zUmVzcG9uc2UiCZACAaq7GAIQBGIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tenantplane_v1_options]);
 
 /**
  * A credential for a program. Its secret is never kept, only a SHA-256 of it.
@@ -85,6 +85,13 @@ export type ApiKey = Message<"tenantplane.v1.ApiKey"> & {
    * @generated from field: google.protobuf.Timestamp previous_expire_time = 9;
    */
   previousExpireTime?: Timestamp | undefined;
+
+  /**
+   * Changes with every rotation and when the key is revoked; give it back to write only what you have read.
+   *
+   * @generated from field: string etag = 10;
+   */
+  etag: string;
 };
 
 /**
@@ -113,6 +120,13 @@ export type CreateApiKeyRequest = Message<"tenantplane.v1.CreateApiKeyRequest"> 
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Check everything, write nothing; the answer has no secret.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
 };
 
 /**
@@ -151,6 +165,48 @@ export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@_
   messageDesc(file_tenantplane_v1_access, 2);
 
 /**
+ * Asks for a key.
+ *
+ * @generated from message tenantplane.v1.GetApiKeyRequest
+ */
+export type GetApiKeyRequest = Message<"tenantplane.v1.GetApiKeyRequest"> & {
+  /**
+   * "apiKeys/{key}".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message tenantplane.v1.GetApiKeyRequest.
+ * Use `create(GetApiKeyRequestSchema)` to create a new message.
+ */
+export const GetApiKeyRequestSchema: GenMessage<GetApiKeyRequest> = /*@__PURE__*/
+  messageDesc(file_tenantplane_v1_access, 3);
+
+/**
+ * A key.
+ *
+ * @generated from message tenantplane.v1.GetApiKeyResponse
+ */
+export type GetApiKeyResponse = Message<"tenantplane.v1.GetApiKeyResponse"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: tenantplane.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+};
+
+/**
+ * Describes the message tenantplane.v1.GetApiKeyResponse.
+ * Use `create(GetApiKeyResponseSchema)` to create a new message.
+ */
+export const GetApiKeyResponseSchema: GenMessage<GetApiKeyResponse> = /*@__PURE__*/
+  messageDesc(file_tenantplane_v1_access, 4);
+
+/**
  * Asks for a page of keys.
  *
  * @generated from message tenantplane.v1.ListApiKeysRequest
@@ -183,7 +239,7 @@ export type ListApiKeysRequest = Message<"tenantplane.v1.ListApiKeysRequest"> & 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 3);
+  messageDesc(file_tenantplane_v1_access, 5);
 
 /**
  * A page of keys.
@@ -211,7 +267,7 @@ export type ListApiKeysResponse = Message<"tenantplane.v1.ListApiKeysResponse"> 
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 4);
+  messageDesc(file_tenantplane_v1_access, 6);
 
 /**
  * Asks for a new secret.
@@ -239,6 +295,20 @@ export type RotateApiKeyRequest = Message<"tenantplane.v1.RotateApiKeyRequest"> 
    * @generated from field: string request_id = 3;
    */
   requestId: string;
+
+  /**
+   * Check everything, write nothing; the answer has no secret.
+   *
+   * @generated from field: bool validate_only = 4;
+   */
+  validateOnly: boolean;
+
+  /**
+   * Rotates only if it still is the key's.
+   *
+   * @generated from field: string etag = 5;
+   */
+  etag: string;
 };
 
 /**
@@ -246,7 +316,7 @@ export type RotateApiKeyRequest = Message<"tenantplane.v1.RotateApiKeyRequest"> 
  * Use `create(RotateApiKeyRequestSchema)` to create a new message.
  */
 export const RotateApiKeyRequestSchema: GenMessage<RotateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 5);
+  messageDesc(file_tenantplane_v1_access, 7);
 
 /**
  * The key with its new secret.
@@ -274,7 +344,7 @@ export type RotateApiKeyResponse = Message<"tenantplane.v1.RotateApiKeyResponse"
  * Use `create(RotateApiKeyResponseSchema)` to create a new message.
  */
 export const RotateApiKeyResponseSchema: GenMessage<RotateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 6);
+  messageDesc(file_tenantplane_v1_access, 8);
 
 /**
  * Asks to end a key.
@@ -295,6 +365,20 @@ export type RevokeApiKeyRequest = Message<"tenantplane.v1.RevokeApiKeyRequest"> 
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Check everything, write nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+
+  /**
+   * Revokes only if it still is the key's.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
 };
 
 /**
@@ -302,7 +386,7 @@ export type RevokeApiKeyRequest = Message<"tenantplane.v1.RevokeApiKeyRequest"> 
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 7);
+  messageDesc(file_tenantplane_v1_access, 9);
 
 /**
  * The revoked key.
@@ -323,7 +407,7 @@ export type RevokeApiKeyResponse = Message<"tenantplane.v1.RevokeApiKeyResponse"
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 8);
+  messageDesc(file_tenantplane_v1_access, 10);
 
 /**
  * Asks which permissions the caller has.
@@ -351,7 +435,7 @@ export type TestPermissionsRequest = Message<"tenantplane.v1.TestPermissionsRequ
  * Use `create(TestPermissionsRequestSchema)` to create a new message.
  */
 export const TestPermissionsRequestSchema: GenMessage<TestPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 9);
+  messageDesc(file_tenantplane_v1_access, 11);
 
 /**
  * The permissions that the caller has.
@@ -372,7 +456,7 @@ export type TestPermissionsResponse = Message<"tenantplane.v1.TestPermissionsRes
  * Use `create(TestPermissionsResponseSchema)` to create a new message.
  */
 export const TestPermissionsResponseSchema: GenMessage<TestPermissionsResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_access, 10);
+  messageDesc(file_tenantplane_v1_access, 12);
 
 /**
  * Keeps API keys and answers what a caller may do.
@@ -389,6 +473,16 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof CreateApiKeyRequestSchema;
     output: typeof CreateApiKeyResponseSchema;
+  },
+  /**
+   * Reads one API key, without its secret.
+   *
+   * @generated from rpc tenantplane.v1.AccessService.GetApiKey
+   */
+  getApiKey: {
+    methodKind: "unary";
+    input: typeof GetApiKeyRequestSchema;
+    output: typeof GetApiKeyResponseSchema;
   },
   /**
    * Lists the API keys that the caller may see, without secrets.

@@ -6,8 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_tenantplane_v1_options } from "./options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/integrator.proto.
  */
 export const file_tenantplane_v1_integrator: GenFile = /*@__PURE__*/
-  fileDesc("Ch90ZW5hbnRwbGFuZS92MS9pbnRlZ3JhdG9yLnByb3RvEg50ZW5hbnRwbGFuZS52MSKtAQoKSW50ZWdyYXRvchIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDAoEZXRhZxgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBChdDcmVhdGVJbnRlZ3JhdG9yUmVxdWVzdBIVCg1pbnRlZ3JhdG9yX2lkGAEgASgJEi4KCmludGVncmF0b3IYAiABKAsyGi50ZW5hbnRwbGFuZS52MS5JbnRlZ3JhdG9yEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCJKChhDcmVhdGVJbnRlZ3JhdG9yUmVzcG9uc2USLgoKaW50ZWdyYXRvchgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3IiJAoUR2V0SW50ZWdyYXRvclJlcXVlc3QSDAoEbmFtZRgBIAEoCSJHChVHZXRJbnRlZ3JhdG9yUmVzcG9uc2USLgoKaW50ZWdyYXRvchgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3IiPwoWTGlzdEludGVncmF0b3JzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJjChdMaXN0SW50ZWdyYXRvcnNSZXNwb25zZRIvCgtpbnRlZ3JhdG9ycxgBIAMoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInQKF1VwZGF0ZUludGVncmF0b3JSZXF1ZXN0Ei4KCmludGVncmF0b3IYASABKAsyGi50ZW5hbnRwbGFuZS52MS5JbnRlZ3JhdG9yEhIKCnJlcXVlc3RfaWQYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJKChhVcGRhdGVJbnRlZ3JhdG9yUmVzcG9uc2USLgoKaW50ZWdyYXRvchgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3IiYAoXRGVsZXRlSW50ZWdyYXRvclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCIaChhEZWxldGVJbnRlZ3JhdG9yUmVzcG9uc2UysAUKEUludGVncmF0b3JTZXJ2aWNlEoEBChBDcmVhdGVJbnRlZ3JhdG9yEicudGVuYW50cGxhbmUudjEuQ3JlYXRlSW50ZWdyYXRvclJlcXVlc3QaKC50ZW5hbnRwbGFuZS52MS5DcmVhdGVJbnRlZ3JhdG9yUmVzcG9uc2UiGqq7GBYKEmludGVncmF0b3JzLmNyZWF0ZRABEn4KDUdldEludGVncmF0b3ISJC50ZW5hbnRwbGFuZS52MS5HZXRJbnRlZ3JhdG9yUmVxdWVzdBolLnRlbmFudHBsYW5lLnYxLkdldEludGVncmF0b3JSZXNwb25zZSIgkAIBqrsYGQoPaW50ZWdyYXRvcnMuZ2V0EAMaBG5hbWUSfgoPTGlzdEludGVncmF0b3JzEiYudGVuYW50cGxhbmUudjEuTGlzdEludGVncmF0b3JzUmVxdWVzdBonLnRlbmFudHBsYW5lLnYxLkxpc3RJbnRlZ3JhdG9yc1Jlc3BvbnNlIhqQAgGquxgTCg9pbnRlZ3JhdG9ycy5nZXQQBBKSAQoQVXBkYXRlSW50ZWdyYXRvchInLnRlbmFudHBsYW5lLnYxLlVwZGF0ZUludGVncmF0b3JSZXF1ZXN0GigudGVuYW50cGxhbmUudjEuVXBkYXRlSW50ZWdyYXRvclJlc3BvbnNlIiuquxgnChJpbnRlZ3JhdG9ycy51cGRhdGUQAxoPaW50ZWdyYXRvci5uYW1lEoEBChBEZWxldGVJbnRlZ3JhdG9yEicudGVuYW50cGxhbmUudjEuRGVsZXRlSW50ZWdyYXRvclJlcXVlc3QaKC50ZW5hbnRwbGFuZS52MS5EZWxldGVJbnRlZ3JhdG9yUmVzcG9uc2UiGqq7GBYKEmludGVncmF0b3JzLmRlbGV0ZRABYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantplane_v1_options]);
+  fileDesc("Ch90ZW5hbnRwbGFuZS92MS9pbnRlZ3JhdG9yLnByb3RvEg50ZW5hbnRwbGFuZS52MSKtAQoKSW50ZWdyYXRvchIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDAoEZXRhZxgEIAEoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIosBChdDcmVhdGVJbnRlZ3JhdG9yUmVxdWVzdBIVCg1pbnRlZ3JhdG9yX2lkGAEgASgJEi4KCmludGVncmF0b3IYAiABKAsyGi50ZW5hbnRwbGFuZS52MS5JbnRlZ3JhdG9yEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCJKChhDcmVhdGVJbnRlZ3JhdG9yUmVzcG9uc2USLgoKaW50ZWdyYXRvchgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3IiJAoUR2V0SW50ZWdyYXRvclJlcXVlc3QSDAoEbmFtZRgBIAEoCSJHChVHZXRJbnRlZ3JhdG9yUmVzcG9uc2USLgoKaW50ZWdyYXRvchgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3IiPwoWTGlzdEludGVncmF0b3JzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJjChdMaXN0SW50ZWdyYXRvcnNSZXNwb25zZRIvCgtpbnRlZ3JhdG9ycxgBIAMoCzIaLnRlbmFudHBsYW5lLnYxLkludGVncmF0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqUBChdVcGRhdGVJbnRlZ3JhdG9yUmVxdWVzdBIuCgppbnRlZ3JhdG9yGAEgASgLMhoudGVuYW50cGxhbmUudjEuSW50ZWdyYXRvchIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIkoKGFVwZGF0ZUludGVncmF0b3JSZXNwb25zZRIuCgppbnRlZ3JhdG9yGAEgASgLMhoudGVuYW50cGxhbmUudjEuSW50ZWdyYXRvciJ3ChdEZWxldGVJbnRlZ3JhdG9yUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhUKDWFsbG93X21pc3NpbmcYBSABKAgiGgoYRGVsZXRlSW50ZWdyYXRvclJlc3BvbnNlMrAFChFJbnRlZ3JhdG9yU2VydmljZRKBAQoQQ3JlYXRlSW50ZWdyYXRvchInLnRlbmFudHBsYW5lLnYxLkNyZWF0ZUludGVncmF0b3JSZXF1ZXN0GigudGVuYW50cGxhbmUudjEuQ3JlYXRlSW50ZWdyYXRvclJlc3BvbnNlIhqquxgWChJpbnRlZ3JhdG9ycy5jcmVhdGUQARJ+Cg1HZXRJbnRlZ3JhdG9yEiQudGVuYW50cGxhbmUudjEuR2V0SW50ZWdyYXRvclJlcXVlc3QaJS50ZW5hbnRwbGFuZS52MS5HZXRJbnRlZ3JhdG9yUmVzcG9uc2UiIJACAaq7GBkKD2ludGVncmF0b3JzLmdldBADGgRuYW1lEn4KD0xpc3RJbnRlZ3JhdG9ycxImLnRlbmFudHBsYW5lLnYxLkxpc3RJbnRlZ3JhdG9yc1JlcXVlc3QaJy50ZW5hbnRwbGFuZS52MS5MaXN0SW50ZWdyYXRvcnNSZXNwb25zZSIakAIBqrsYEwoPaW50ZWdyYXRvcnMuZ2V0EAQSkgEKEFVwZGF0ZUludGVncmF0b3ISJy50ZW5hbnRwbGFuZS52MS5VcGRhdGVJbnRlZ3JhdG9yUmVxdWVzdBooLnRlbmFudHBsYW5lLnYxLlVwZGF0ZUludGVncmF0b3JSZXNwb25zZSIrqrsYJwoSaW50ZWdyYXRvcnMudXBkYXRlEAMaD2ludGVncmF0b3IubmFtZRKBAQoQRGVsZXRlSW50ZWdyYXRvchInLnRlbmFudHBsYW5lLnYxLkRlbGV0ZUludGVncmF0b3JSZXF1ZXN0GigudGVuYW50cGxhbmUudjEuRGVsZXRlSW50ZWdyYXRvclJlc3BvbnNlIhqquxgWChJpbnRlZ3JhdG9ycy5kZWxldGUQAWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tenantplane_v1_options]);
 
 /**
  * A partner that creates and administers tenants.
@@ -31,7 +31,7 @@ export type Integrator = Message<"tenantplane.v1.Integrator"> & {
   name: string;
 
   /**
-   * Unique for ever.
+   * Output only. Unique for ever.
    *
    * @generated from field: string uid = 2;
    */
@@ -45,7 +45,7 @@ export type Integrator = Message<"tenantplane.v1.Integrator"> & {
   displayName: string;
 
   /**
-   * Changes with every write.
+   * Changes with every write; give it back to write only what you have read.
    *
    * @generated from field: string etag = 4;
    */
@@ -241,23 +241,30 @@ export const ListIntegratorsResponseSchema: GenMessage<ListIntegratorsResponse> 
  */
 export type UpdateIntegratorRequest = Message<"tenantplane.v1.UpdateIntegratorRequest"> & {
   /**
-   * The integrator with its new display name; `name` tells which, `etag` guards the write.
+   * The integrator with its new values; `name` tells which, `etag` guards the write.
    *
    * @generated from field: tenantplane.v1.Integrator integrator = 1;
    */
   integrator?: Integrator | undefined;
 
   /**
+   * The fields to write; all populated ones when unset, all when "*".
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
    * A UUID that makes a retry safe.
    *
-   * @generated from field: string request_id = 2;
+   * @generated from field: string request_id = 3;
    */
   requestId: string;
 
   /**
    * Check everything, write nothing.
    *
-   * @generated from field: bool validate_only = 3;
+   * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
 };
@@ -323,6 +330,13 @@ export type DeleteIntegratorRequest = Message<"tenantplane.v1.DeleteIntegratorRe
    * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
+
+  /**
+   * Succeed when there is no such integrator.
+   *
+   * @generated from field: bool allow_missing = 5;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -384,7 +398,7 @@ export const IntegratorService: GenService<{
     output: typeof ListIntegratorsResponseSchema;
   },
   /**
-   * Changes an integrator's display name.
+   * Changes the fields named by the update mask.
    *
    * @generated from rpc tenantplane.v1.IntegratorService.UpdateIntegrator
    */

@@ -6,8 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Limit } from "./limit_pb.ts";
 import { file_tenantplane_v1_limit } from "./limit_pb.ts";
 import { file_tenantplane_v1_options } from "./options_pb.ts";
@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/plan.proto.
  */
 export const file_tenantplane_v1_plan: GenFile = /*@__PURE__*/
-  fileDesc("Chl0ZW5hbnRwbGFuZS92MS9wbGFuLnByb3RvEg50ZW5hbnRwbGFuZS52MSLrAwoEUGxhbhIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDwoHdmVyc2lvbhgEIAEoBRIlCgZsaW1pdHMYBSADKAsyFS50ZW5hbnRwbGFuZS52MS5MaW1pdBI8CgxlbnRpdGxlbWVudHMYBiADKAsyJi50ZW5hbnRwbGFuZS52MS5QbGFuLkVudGl0bGVtZW50c0VudHJ5EjQKCHNldHRpbmdzGAcgAygLMiIudGVuYW50cGxhbmUudjEuUGxhbi5TZXR0aW5nc0VudHJ5EgwKBGV0YWcYCCABKAkSLwoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpMChFFbnRpdGxlbWVudHNFbnRyeRILCgNrZXkYASABKAkSJgoFdmFsdWUYAiABKAsyFy50ZW5hbnRwbGFuZS52MS5TZXR0aW5nOgI4ARpICg1TZXR0aW5nc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlbmFudHBsYW5lLnYxLlNldHRpbmc6AjgBInMKEUNyZWF0ZVBsYW5SZXF1ZXN0Eg8KB3BsYW5faWQYASABKAkSIgoEcGxhbhgCIAEoCzIULnRlbmFudHBsYW5lLnYxLlBsYW4SEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKEkNyZWF0ZVBsYW5SZXNwb25zZRIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbiIvCg5HZXRQbGFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAUiNQoPR2V0UGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIjkKEExpc3RQbGFuc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiUQoRTGlzdFBsYW5zUmVzcG9uc2USIwoFcGxhbnMYASADKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJiChFVcGRhdGVQbGFuUmVxdWVzdBIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbhISCgpyZXF1ZXN0X2lkGAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgiOAoSVXBkYXRlUGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIloKEURlbGV0ZVBsYW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiFAoSRGVsZXRlUGxhblJlc3BvbnNlMpgECgtQbGFuU2VydmljZRJpCgpDcmVhdGVQbGFuEiEudGVuYW50cGxhbmUudjEuQ3JlYXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5DcmVhdGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLmNyZWF0ZRABEmAKB0dldFBsYW4SHi50ZW5hbnRwbGFuZS52MS5HZXRQbGFuUmVxdWVzdBofLnRlbmFudHBsYW5lLnYxLkdldFBsYW5SZXNwb25zZSIUkAIBqrsYDQoJcGxhbnMuZ2V0EAQSZgoJTGlzdFBsYW5zEiAudGVuYW50cGxhbmUudjEuTGlzdFBsYW5zUmVxdWVzdBohLnRlbmFudHBsYW5lLnYxLkxpc3RQbGFuc1Jlc3BvbnNlIhSQAgGquxgNCglwbGFucy5nZXQQBBJpCgpVcGRhdGVQbGFuEiEudGVuYW50cGxhbmUudjEuVXBkYXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5VcGRhdGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLnVwZGF0ZRABEmkKCkRlbGV0ZVBsYW4SIS50ZW5hbnRwbGFuZS52MS5EZWxldGVQbGFuUmVxdWVzdBoiLnRlbmFudHBsYW5lLnYxLkRlbGV0ZVBsYW5SZXNwb25zZSIUqrsYEAoMcGxhbnMuZGVsZXRlEAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantplane_v1_limit, file_tenantplane_v1_options, file_tenantplane_v1_tenant]);
+  fileDesc("Chl0ZW5hbnRwbGFuZS92MS9wbGFuLnByb3RvEg50ZW5hbnRwbGFuZS52MSLrAwoEUGxhbhIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDwoHdmVyc2lvbhgEIAEoBRIlCgZsaW1pdHMYBSADKAsyFS50ZW5hbnRwbGFuZS52MS5MaW1pdBI8CgxlbnRpdGxlbWVudHMYBiADKAsyJi50ZW5hbnRwbGFuZS52MS5QbGFuLkVudGl0bGVtZW50c0VudHJ5EjQKCHNldHRpbmdzGAcgAygLMiIudGVuYW50cGxhbmUudjEuUGxhbi5TZXR0aW5nc0VudHJ5EgwKBGV0YWcYCCABKAkSLwoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpMChFFbnRpdGxlbWVudHNFbnRyeRILCgNrZXkYASABKAkSJgoFdmFsdWUYAiABKAsyFy50ZW5hbnRwbGFuZS52MS5TZXR0aW5nOgI4ARpICg1TZXR0aW5nc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlbmFudHBsYW5lLnYxLlNldHRpbmc6AjgBInMKEUNyZWF0ZVBsYW5SZXF1ZXN0Eg8KB3BsYW5faWQYASABKAkSIgoEcGxhbhgCIAEoCzIULnRlbmFudHBsYW5lLnYxLlBsYW4SEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKEkNyZWF0ZVBsYW5SZXNwb25zZRIiCgRwbGFuGAEgASgLMhQudGVuYW50cGxhbmUudjEuUGxhbiIvCg5HZXRQbGFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAUiNQoPR2V0UGxhblJlc3BvbnNlEiIKBHBsYW4YASABKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuIjkKEExpc3RQbGFuc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiUQoRTGlzdFBsYW5zUmVzcG9uc2USIwoFcGxhbnMYASADKAsyFC50ZW5hbnRwbGFuZS52MS5QbGFuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKTAQoRVXBkYXRlUGxhblJlcXVlc3QSIgoEcGxhbhgBIAEoCzIULnRlbmFudHBsYW5lLnYxLlBsYW4SLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCI4ChJVcGRhdGVQbGFuUmVzcG9uc2USIgoEcGxhbhgBIAEoCzIULnRlbmFudHBsYW5lLnYxLlBsYW4icQoRRGVsZXRlUGxhblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIVCg1hbGxvd19taXNzaW5nGAUgASgIIhQKEkRlbGV0ZVBsYW5SZXNwb25zZTKYBAoLUGxhblNlcnZpY2USaQoKQ3JlYXRlUGxhbhIhLnRlbmFudHBsYW5lLnYxLkNyZWF0ZVBsYW5SZXF1ZXN0GiIudGVuYW50cGxhbmUudjEuQ3JlYXRlUGxhblJlc3BvbnNlIhSquxgQCgxwbGFucy5jcmVhdGUQARJgCgdHZXRQbGFuEh4udGVuYW50cGxhbmUudjEuR2V0UGxhblJlcXVlc3QaHy50ZW5hbnRwbGFuZS52MS5HZXRQbGFuUmVzcG9uc2UiFJACAaq7GA0KCXBsYW5zLmdldBAEEmYKCUxpc3RQbGFucxIgLnRlbmFudHBsYW5lLnYxLkxpc3RQbGFuc1JlcXVlc3QaIS50ZW5hbnRwbGFuZS52MS5MaXN0UGxhbnNSZXNwb25zZSIUkAIBqrsYDQoJcGxhbnMuZ2V0EAQSaQoKVXBkYXRlUGxhbhIhLnRlbmFudHBsYW5lLnYxLlVwZGF0ZVBsYW5SZXF1ZXN0GiIudGVuYW50cGxhbmUudjEuVXBkYXRlUGxhblJlc3BvbnNlIhSquxgQCgxwbGFucy51cGRhdGUQARJpCgpEZWxldGVQbGFuEiEudGVuYW50cGxhbmUudjEuRGVsZXRlUGxhblJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5EZWxldGVQbGFuUmVzcG9uc2UiFKq7GBAKDHBsYW5zLmRlbGV0ZRABYgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tenantplane_v1_limit, file_tenantplane_v1_options, file_tenantplane_v1_tenant]);
 
 /**
  * A versioned bundle of what a tenant gets.
@@ -35,7 +35,7 @@ export type Plan = Message<"tenantplane.v1.Plan"> & {
   name: string;
 
   /**
-   * Unique for ever.
+   * Output only. Unique for ever.
    *
    * @generated from field: string uid = 2;
    */
@@ -77,7 +77,7 @@ export type Plan = Message<"tenantplane.v1.Plan"> & {
   settings: { [key: string]: Setting };
 
   /**
-   * Changes with every write.
+   * Changes with every write; give it back to write only what you have read.
    *
    * @generated from field: string etag = 8;
    */
@@ -280,23 +280,30 @@ export const ListPlansResponseSchema: GenMessage<ListPlansResponse> = /*@__PURE_
  */
 export type UpdatePlanRequest = Message<"tenantplane.v1.UpdatePlanRequest"> & {
   /**
-   * The whole plan as it shall be; `name` tells which, `etag` guards the write.
+   * The plan with its new values; `name` tells which, `etag` guards the write.
    *
    * @generated from field: tenantplane.v1.Plan plan = 1;
    */
   plan?: Plan | undefined;
 
   /**
+   * The fields to write; all populated ones when unset, all when "*". The others are those of the newest version.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
    * A UUID that makes a retry safe.
    *
-   * @generated from field: string request_id = 2;
+   * @generated from field: string request_id = 3;
    */
   requestId: string;
 
   /**
    * Check everything, write nothing.
    *
-   * @generated from field: bool validate_only = 3;
+   * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
 };
@@ -362,6 +369,13 @@ export type DeletePlanRequest = Message<"tenantplane.v1.DeletePlanRequest"> & {
    * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
+
+  /**
+   * Succeed when there is no such plan.
+   *
+   * @generated from field: bool allow_missing = 5;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -423,7 +437,7 @@ export const PlanService: GenService<{
     output: typeof ListPlansResponseSchema;
   },
   /**
-   * Adds a version; tenants stay on theirs until they are moved.
+   * Adds a version with the fields named by the update mask changed; tenants stay on theirs until they are moved.
    *
    * @generated from rpc tenantplane.v1.PlanService.UpdatePlan
    */

@@ -6,8 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_tenantplane_v1_options } from "./options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/user.proto.
  */
 export const file_tenantplane_v1_user: GenFile = /*@__PURE__*/
-  fileDesc("Chl0ZW5hbnRwbGFuZS92MS91c2VyLnByb3RvEg50ZW5hbnRwbGFuZS52MSLJAQoEVXNlchIMCgRuYW1lGAEgASgJEg0KBWVtYWlsGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRIMCgRyb2xlGAQgASgJEhAKCGRpc2FibGVkGAUgASgIEgwKBGV0YWcYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJyChFDcmVhdGVVc2VyUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSIgoEdXNlchgCIAEoCzIULnRlbmFudHBsYW5lLnYxLlVzZXISEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKEkNyZWF0ZVVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudGVuYW50cGxhbmUudjEuVXNlciIeCg5HZXRVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKD0dldFVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudGVuYW50cGxhbmUudjEuVXNlciJJChBMaXN0VXNlcnNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJRChFMaXN0VXNlcnNSZXNwb25zZRIjCgV1c2VycxgBIAMoCzIULnRlbmFudHBsYW5lLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImIKEVVwZGF0ZVVzZXJSZXF1ZXN0EiIKBHVzZXIYASABKAsyFC50ZW5hbnRwbGFuZS52MS5Vc2VyEhIKCnJlcXVlc3RfaWQYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCCI4ChJVcGRhdGVVc2VyUmVzcG9uc2USIgoEdXNlchgBIAEoCzIULnRlbmFudHBsYW5lLnYxLlVzZXIiWgoRRGVsZXRlVXNlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCIUChJEZWxldGVVc2VyUmVzcG9uc2UyvwQKC1VzZXJTZXJ2aWNlEnEKCkNyZWF0ZVVzZXISIS50ZW5hbnRwbGFuZS52MS5DcmVhdGVVc2VyUmVxdWVzdBoiLnRlbmFudHBsYW5lLnYxLkNyZWF0ZVVzZXJSZXNwb25zZSIcqrsYGAoMdXNlcnMuY3JlYXRlEAIaBnBhcmVudBJmCgdHZXRVc2VyEh4udGVuYW50cGxhbmUudjEuR2V0VXNlclJlcXVlc3QaHy50ZW5hbnRwbGFuZS52MS5HZXRVc2VyUmVzcG9uc2UiGpACAaq7GBMKCXVzZXJzLmdldBACGgRuYW1lEm4KCUxpc3RVc2VycxIgLnRlbmFudHBsYW5lLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIS50ZW5hbnRwbGFuZS52MS5MaXN0VXNlcnNSZXNwb25zZSIckAIBqrsYFQoJdXNlcnMuZ2V0EAIaBnBhcmVudBJ0CgpVcGRhdGVVc2VyEiEudGVuYW50cGxhbmUudjEuVXBkYXRlVXNlclJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5VcGRhdGVVc2VyUmVzcG9uc2UiH6q7GBsKDHVzZXJzLnVwZGF0ZRACGgl1c2VyLm5hbWUSbwoKRGVsZXRlVXNlchIhLnRlbmFudHBsYW5lLnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GiIudGVuYW50cGxhbmUudjEuRGVsZXRlVXNlclJlc3BvbnNlIhqquxgWCgx1c2Vycy5kZWxldGUQAhoEbmFtZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantplane_v1_options]);
+  fileDesc("Chl0ZW5hbnRwbGFuZS92MS91c2VyLnByb3RvEg50ZW5hbnRwbGFuZS52MSLJAQoEVXNlchIMCgRuYW1lGAEgASgJEg0KBWVtYWlsGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRIMCgRyb2xlGAQgASgJEhAKCGRpc2FibGVkGAUgASgIEgwKBGV0YWcYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJyChFDcmVhdGVVc2VyUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSIgoEdXNlchgCIAEoCzIULnRlbmFudHBsYW5lLnYxLlVzZXISEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKEkNyZWF0ZVVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudGVuYW50cGxhbmUudjEuVXNlciIeCg5HZXRVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKD0dldFVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudGVuYW50cGxhbmUudjEuVXNlciJJChBMaXN0VXNlcnNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJRChFMaXN0VXNlcnNSZXNwb25zZRIjCgV1c2VycxgBIAMoCzIULnRlbmFudHBsYW5lLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpMBChFVcGRhdGVVc2VyUmVxdWVzdBIiCgR1c2VyGAEgASgLMhQudGVuYW50cGxhbmUudjEuVXNlchIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjgKElVwZGF0ZVVzZXJSZXNwb25zZRIiCgR1c2VyGAEgASgLMhQudGVuYW50cGxhbmUudjEuVXNlciJxChFEZWxldGVVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhUKDWFsbG93X21pc3NpbmcYBSABKAgiFAoSRGVsZXRlVXNlclJlc3BvbnNlMr8ECgtVc2VyU2VydmljZRJxCgpDcmVhdGVVc2VyEiEudGVuYW50cGxhbmUudjEuQ3JlYXRlVXNlclJlcXVlc3QaIi50ZW5hbnRwbGFuZS52MS5DcmVhdGVVc2VyUmVzcG9uc2UiHKq7GBgKDHVzZXJzLmNyZWF0ZRACGgZwYXJlbnQSZgoHR2V0VXNlchIeLnRlbmFudHBsYW5lLnYxLkdldFVzZXJSZXF1ZXN0Gh8udGVuYW50cGxhbmUudjEuR2V0VXNlclJlc3BvbnNlIhqQAgGquxgTCgl1c2Vycy5nZXQQAhoEbmFtZRJuCglMaXN0VXNlcnMSIC50ZW5hbnRwbGFuZS52MS5MaXN0VXNlcnNSZXF1ZXN0GiEudGVuYW50cGxhbmUudjEuTGlzdFVzZXJzUmVzcG9uc2UiHJACAaq7GBUKCXVzZXJzLmdldBACGgZwYXJlbnQSdAoKVXBkYXRlVXNlchIhLnRlbmFudHBsYW5lLnYxLlVwZGF0ZVVzZXJSZXF1ZXN0GiIudGVuYW50cGxhbmUudjEuVXBkYXRlVXNlclJlc3BvbnNlIh+quxgbCgx1c2Vycy51cGRhdGUQAhoJdXNlci5uYW1lEm8KCkRlbGV0ZVVzZXISIS50ZW5hbnRwbGFuZS52MS5EZWxldGVVc2VyUmVxdWVzdBoiLnRlbmFudHBsYW5lLnYxLkRlbGV0ZVVzZXJSZXNwb25zZSIaqrsYFgoMdXNlcnMuZGVsZXRlEAIaBG5hbWViBnByb3RvMw", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tenantplane_v1_options]);
 
 /**
  * A person that works in a tenant.
@@ -59,7 +59,7 @@ export type User = Message<"tenantplane.v1.User"> & {
   disabled: boolean;
 
   /**
-   * Changes with every write.
+   * Changes with every write; give it back to write only what you have read.
    *
    * @generated from field: string etag = 6;
    */
@@ -262,23 +262,30 @@ export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE_
  */
 export type UpdateUserRequest = Message<"tenantplane.v1.UpdateUserRequest"> & {
   /**
-   * The whole user as it shall be; `name` tells which, `etag` guards the write.
+   * The user with its new values; `name` tells which, `etag` guards the write.
    *
    * @generated from field: tenantplane.v1.User user = 1;
    */
   user?: User | undefined;
 
   /**
+   * The fields to write: display_name, role, disabled; all populated ones when unset, all when "*".
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
    * A UUID that makes a retry safe.
    *
-   * @generated from field: string request_id = 2;
+   * @generated from field: string request_id = 3;
    */
   requestId: string;
 
   /**
    * Check everything, write nothing.
    *
-   * @generated from field: bool validate_only = 3;
+   * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
 };
@@ -344,6 +351,13 @@ export type DeleteUserRequest = Message<"tenantplane.v1.DeleteUserRequest"> & {
    * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
+
+  /**
+   * Succeed when there is no such user.
+   *
+   * @generated from field: bool allow_missing = 5;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -405,7 +419,7 @@ export const UserService: GenService<{
     output: typeof ListUsersResponseSchema;
   },
   /**
-   * Changes a user's display name, role or whether it is disabled.
+   * Changes the fields named by the update mask.
    *
    * @generated from rpc tenantplane.v1.UserService.UpdateUser
    */
