@@ -7,6 +7,7 @@ const RESERVED = /^(.+-)?(store|redis|service|rpc|jobs)$/;
 /** Which domains a domain may import: itself and those of earlier steps; those of the first step may see each other. */
 const STEPS: readonly (readonly string[])[] = [
   ["auth", "audit", "change"],
+  ["meter"],
   ["integrator", "plan"],
   ["tenant"],
   ["user"],

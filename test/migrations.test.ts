@@ -35,12 +35,21 @@ beforeAll(async () => {
         values (${uid}, 1, ${crypto.randomUUID()}, 'create', 'CREATED', '', 'test', now())`;
       await tx`insert into tenant_user (tenant_uid, user_id, email, email_key, display_name, role, disabled, revision,
           created_at, updated_at) values (${uid}, 'u', 'u@x.org', 'u@x.org', '', 'tenant.admin', false, 1, now(), now())`;
-      await tx`insert into api_key (key_id, display_name, role, scope, tenant_uid, integrator_uid, secret_hash, created_at)
-        values (${id}, 'k', 'tenant.admin', ${`tenants/${id}`}, ${uid}, ${integrator}, '', now())`;
+      await tx`insert into api_key (key_id, display_name, role, scope, tenant_uid, integrator_uid, secret_hash, revision,
+          created_at)
+        values (${id}, 'k', 'tenant.admin', ${`tenants/${id}`}, ${uid}, ${integrator}, '', 1, now())`;
       await tx`insert into audit_entry (tenant_uid, integrator_uid, at, actor, method, resource, request_id, outcome,
           changes, reason, caller_address) values (${uid}, ${integrator}, now(), '', '', '', '', 'OK', '[]', '', '')`;
       await tx`insert into change (noun, resource, tenant_uid, integrator_uid, at)
         values ('tenant', ${id}, ${uid}, ${integrator}, now())`;
+      await tx`insert into quota_override (tenant_uid, override_id, uid, limit_id, quota_limit, reason, creator, ended,
+          revision, created_at, updated_at)
+        values (${uid}, 'o', ${crypto.randomUUID()}, 'l', '{}', '', '', false, 1, now(), now())`;
+      await tx`insert into quota_grant (tenant_uid, grant_id, uid, limit_id, amount, usable_amount, used_amount, priority,
+          starts_at, ended, reason, creator, revision, created_at, updated_at)
+        values (${uid}, 'g', ${crypto.randomUUID()}, 'l', 1, 1, 0, 0, now(), false, '', '', 1, now(), now())`;
+      await tx`insert into quota_period (tenant_uid, limit_id, window_id, starts_at, ends_at, base_amount,
+          rollover_amount, revision) values (${uid}, 'l', 'w', now(), now(), 0, 0, 1)`;
       await tx`insert into idempotency (actor, method, request_id, request_hash, at) values (${id}, '', '', '', now())`;
     }
   });
@@ -97,9 +106,14 @@ describe("row level security", () => {
       change_floor: 0,
       idempotency: 1,
       integrator: 0,
+      meter: 1,
       node_secret: 0,
       plan: 1,
       plan_version: 1,
+      quota_grant: 1,
+      quota_override: 1,
+      quota_period: 1,
+      seat_count: 1,
       tenant: 1,
       tenant_user: 1,
       transition: 1,
@@ -120,8 +134,18 @@ describe("row level security", () => {
         `insert into transition select '${other}', 9, uid, verb, from_state, to_state, reason, actor, at from transition`,
       ),
       attempt(`update plan set version = 2`),
+      attempt(`update seat_count set used_amount = 0 where tenant_uid = '${other}'`),
     ]);
-    expect(outcomes).toEqual(["0 rows", "0 rows", "0 rows", "42501", "0 rows"]);
+    expect(outcomes).toEqual(["0 rows", "0 rows", "0 rows", "42501", "0 rows", "0 rows"]);
+  });
+
+  it("lets a tenant raise nothing of its own quotas", async () => {
+    const outcomes = await Promise.all(
+      ["quota_override", "quota_grant", "quota_period", "meter"].map((table) =>
+        writeAs(app, tenantScope, 5_000, async (tx) => (await tx.unsafe(`update ${table} set revision = 9`)).count),
+      ),
+    );
+    expect(outcomes).toEqual([0, 0, 0, 0]);
   });
 });
 

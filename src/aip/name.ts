@@ -2,6 +2,8 @@ import { etagMismatch, invalidField, type Problems } from "../errors.ts";
 
 /** Ids of tenants: 4 to 63 characters, as AIP-122 has resource ids. */
 export const TENANT_ID = /^[a-z][a-z0-9-]{2,61}[a-z0-9]$/;
+/** Ids of meters: words of code, with dots between levels. */
+export const METER_ID = /^[a-z][a-z0-9_.]{0,62}$/;
 /** Ids of everything else that people name. */
 export const RESOURCE_ID = /^[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
 
@@ -11,6 +13,9 @@ const COLLECTIONS: Readonly<Record<string, RegExp>> = {
   plans: RESOURCE_ID,
   users: /^[a-z0-9-]{1,63}$/,
   apiKeys: /^[a-z0-9]{1,63}$/,
+  meters: METER_ID,
+  quotaOverrides: /^[a-z0-9-]{1,63}$/,
+  quotaGrants: /^[a-z0-9-]{1,63}$/,
 };
 
 /**

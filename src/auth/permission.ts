@@ -51,6 +51,7 @@ const operator = [
   "integrators.create",
   "integrators.update",
   "integrators.delete",
+  "integrators.setLimits",
   "plans.create",
   "plans.update",
   "plans.delete",

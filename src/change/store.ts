@@ -13,7 +13,16 @@ export interface ChangeRow {
 }
 
 /** The kinds of resources whose changes are logged. */
-export type Noun = "tenant" | "plan" | "integrator" | "user" | "apiKey";
+export type Noun =
+  | "tenant"
+  | "plan"
+  | "integrator"
+  | "user"
+  | "apiKey"
+  | "meter"
+  | "quotaOverride"
+  | "quotaGrant"
+  | "quotaPeriod";
 
 /** Where a reader of the change log stands: everything up to and with this row has been read. */
 export interface Position {

@@ -5,10 +5,10 @@ import type { Command } from "commander";
 import { connect } from "./client.ts";
 
 const PLANS = [
-  ["free", "Free", 1_000n],
-  ["team", "Team", 100_000n],
-  ["business", "Business", 5_000_000n],
-  ["enterprise", "Enterprise", 1_000_000_000n],
+  ["free", "Free", 3n],
+  ["team", "Team", 25n],
+  ["business", "Business", 500n],
+  ["enterprise", "Enterprise", 10_000n],
 ] as const;
 const INTEGRATORS = [
   ["nordlicht", "Nordlicht Systems"],
@@ -50,8 +50,8 @@ export function addDemoCommand(program: Command): void {
 }
 
 async function createReferences(clients: Clients): Promise<void> {
-  for (const [planId, displayName, amount] of PLANS) {
-    await clients.plans.createPlan({ planId, plan: { displayName, limits: [{ meter: "api.calls", amount }] } });
+  for (const [planId, displayName, seats] of PLANS) {
+    await clients.plans.createPlan({ planId, plan: { displayName, limits: [{ meter: "seats", amount: seats }] } });
   }
   for (const [integratorId, displayName] of INTEGRATORS) {
     await clients.integrators.createIntegrator({ integratorId, integrator: { displayName } });

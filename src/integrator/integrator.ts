@@ -1,8 +1,12 @@
+import type { Limit } from "../limit.ts";
+
 /** A systems integrator, as plain data. */
 export interface Integrator {
   readonly uid: string;
   readonly integratorId: string;
   readonly displayName: string;
+  /** What all of its tenants may use together. */
+  readonly limits: readonly Limit[];
   readonly revision: number;
   readonly createdAt: number;
   readonly updatedAt: number;
@@ -10,5 +14,6 @@ export interface Integrator {
 
 /** An integrator as the audit log tells of it. */
 export function auditView(integrator: Integrator): Record<string, unknown> {
-  return { name: `integrators/${integrator.integratorId}`, display_name: integrator.displayName };
+  const { integratorId, displayName, limits } = integrator;
+  return { name: `integrators/${integratorId}`, display_name: displayName, limits };
 }

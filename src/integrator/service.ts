@@ -1,7 +1,10 @@
+import { diffFields } from "../aip/field-mask.ts";
 import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
+import { allows } from "../auth/permission.ts";
 import { type Ctx, rowScope } from "../context.ts";
-import { alreadyExists, notFound } from "../errors.ts";
+import { alreadyExists, notFound, permissionDenied } from "../errors.ts";
+import { requireMeters } from "../meter/service.ts";
 import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
 import { type Queryable, readAs } from "../platform/postgres.ts";
 import { auditView, type Integrator } from "./integrator.ts";
@@ -17,12 +20,15 @@ export interface IntegratorDeps extends MutationDeps {
   readonly seal: Seal;
 }
 
-/** Creates an integrator. Throws RESOURCE_EXISTS. */
-export async function createIntegrator(deps: IntegratorDeps, ctx: Ctx, integratorId: string, displayName: string) {
+/** What a caller decides of an integrator. */
+export type IntegratorInput = Pick<Integrator, "displayName" | "limits">;
+
+/** Creates an integrator. Throws RESOURCE_EXISTS, and INVALID_FIELDS for limits that fit no meter. */
+export async function createIntegrator(deps: IntegratorDeps, ctx: Ctx, integratorId: string, input: IntegratorInput) {
   const { value } = await mutate(deps, ctx, name(integratorId), async ({ tx, now, record }) => {
     if (await selectIntegrator(tx, integratorId)) throw alreadyExists("Integrator", name(integratorId));
-    const uid = deps.ids.uuid();
-    const integrator = { uid, integratorId, displayName, revision: 1, createdAt: now, updatedAt: now };
+    await requireMeters(tx, input.limits, limitField);
+    const integrator = { ...input, uid: deps.ids.uuid(), integratorId, revision: 1, createdAt: now, updatedAt: now };
     await insertIntegrator(tx, integrator);
     await record({ ...noun(integrator), before: null, after: integrator });
     return integrator;
@@ -48,16 +54,24 @@ export async function listIntegrators(deps: IntegratorDeps, ctx: Ctx, page: { pa
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.integratorId], deps.clock.now()));
 }
 
-/** Changes an integrator's display name. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+/**
+ * Changes an integrator. It may not raise its own limits: they are the platform's to write.
+ * Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH, PERMISSION_DENIED and INVALID_FIELDS.
+ */
 export async function updateIntegrator(
   deps: IntegratorDeps,
   ctx: Ctx,
-  input: { integratorId: string; displayName: string; etag: string },
+  input: { integratorId: string; etag: string; patch: Partial<IntegratorInput> },
 ): Promise<Integrator> {
   const { value } = await mutate(deps, ctx, name(input.integratorId), async ({ tx, now, record }) => {
     const before = await requireIntegrator(tx, input.integratorId);
     requireEtag(input.etag, before.uid, before.revision, name(input.integratorId));
-    const after = { ...before, displayName: input.displayName, revision: before.revision + 1, updatedAt: now };
+    const after = { ...before, ...input.patch, revision: before.revision + 1, updatedAt: now };
+    if (diffFields({ limits: before.limits }, { limits: after.limits }).length > 0) {
+      const permission = "integrators.setLimits";
+      if (!allows(ctx.principal, permission, { kind: "platform" })) throw permissionDenied(permission, "the platform");
+      await requireMeters(tx, after.limits, limitField);
+    }
     await updateIntegratorRow(tx, after);
     await record({ ...noun(before), before, after });
     return after;
@@ -91,6 +105,10 @@ export async function requireIntegrator(sql: Queryable, integratorId: string): P
 
 function name(integratorId: string): string {
   return `integrators/${integratorId}`;
+}
+
+function limitField(index: number): string {
+  return `integrator.limits[${index}]`;
 }
 
 function noun(integrator: Integrator) {

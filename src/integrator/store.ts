@@ -1,4 +1,4 @@
-import type { Queryable } from "../platform/postgres.ts";
+import type { Json, Queryable } from "../platform/postgres.ts";
 import type { Integrator } from "./integrator.ts";
 
 /** One integrator by its id, or undefined. */
@@ -14,14 +14,16 @@ export function selectIntegrators(sql: Queryable, afterId: string, limit: number
 
 /** Inserts an integrator. */
 export async function insertIntegrator(sql: Queryable, integrator: Integrator): Promise<void> {
-  await sql`insert into integrator (uid, integrator_id, display_name, revision, created_at, updated_at)
-    values (${integrator.uid}, ${integrator.integratorId}, ${integrator.displayName}, ${integrator.revision},
-      ${integrator.createdAt}, ${integrator.updatedAt})`;
+  await sql`insert into integrator (uid, integrator_id, display_name, limits, revision, created_at, updated_at)
+    values (${integrator.uid}, ${integrator.integratorId}, ${integrator.displayName},
+      ${sql.json(integrator.limits as unknown as Json)}, ${integrator.revision}, ${integrator.createdAt},
+      ${integrator.updatedAt})`;
 }
 
-/** Writes an integrator's display name. */
+/** Writes what can change of an integrator. */
 export async function updateIntegratorRow(sql: Queryable, integrator: Integrator): Promise<void> {
-  await sql`update integrator set display_name = ${integrator.displayName}, revision = ${integrator.revision},
+  await sql`update integrator set display_name = ${integrator.displayName},
+    limits = ${sql.json(integrator.limits as unknown as Json)}, revision = ${integrator.revision},
     updated_at = ${integrator.updatedAt} where uid = ${integrator.uid}`;
 }
 
@@ -31,6 +33,6 @@ export async function deleteIntegratorRow(sql: Queryable, uid: string): Promise<
 }
 
 function columns(sql: Queryable) {
-  return sql`select uid, integrator_id as "integratorId", display_name as "displayName", revision,
+  return sql`select uid, integrator_id as "integratorId", display_name as "displayName", limits, revision,
     created_at as "createdAt", updated_at as "updatedAt" from integrator`;
 }

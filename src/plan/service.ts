@@ -2,6 +2,7 @@ import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import { type Ctx, rowScope } from "../context.ts";
 import { alreadyExists, notFound } from "../errors.ts";
+import { requireMeters } from "../meter/service.ts";
 import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
 import { type Queryable, readAs } from "../platform/postgres.ts";
 import { auditView, type Plan } from "./plan.ts";
@@ -14,10 +15,11 @@ export interface PlanDeps extends MutationDeps {
 /** What a caller decides of a plan. */
 export type PlanInput = Pick<Plan, "displayName" | "limits" | "entitlements" | "settings">;
 
-/** Creates a plan with version 1. Throws RESOURCE_EXISTS. */
+/** Creates a plan with version 1. Throws RESOURCE_EXISTS, and INVALID_FIELDS for limits that fit no meter. */
 export async function createPlan(deps: PlanDeps, ctx: Ctx, planId: string, input: PlanInput): Promise<Plan> {
   const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
     if (await selectPlan(tx, planId, 0)) throw alreadyExists("Plan", `plans/${planId}`);
+    await requireMeters(tx, input.limits, limitField);
     const plan = { ...input, uid: deps.ids.uuid(), planId, version: 1, revision: 1, createdAt: now, updatedAt: now };
     await insertPlan(tx, plan);
     await record({ ...noun(planId), before: null, after: plan });
@@ -43,7 +45,10 @@ export async function listPlans(deps: PlanDeps, ctx: Ctx, page: { pageSize: numb
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.planId], deps.clock.now()));
 }
 
-/** Adds a version to a plan, the newest with some fields changed; tenants stay on theirs. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
+/**
+ * Adds a version to a plan, the newest with some fields changed; tenants stay on theirs. Throws RESOURCE_NOT_FOUND,
+ * ETAG_MISMATCH, and INVALID_FIELDS for limits that fit no meter.
+ */
 export async function updatePlan(
   deps: PlanDeps,
   ctx: Ctx,
@@ -54,6 +59,7 @@ export async function updatePlan(
   const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
     const before = await requirePlan(tx, planId, 0);
     requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
+    if (patch.limits) await requireMeters(tx, patch.limits, limitField);
     const plan = { ...before, ...patch, version: before.version + 1, revision: before.revision + 1, updatedAt: now };
     await addPlanVersion(tx, plan);
     await record({ ...noun(planId), before, after: plan });
@@ -84,6 +90,10 @@ export async function requirePlan(sql: Queryable, planId: string, version: numbe
   const plan = await selectPlan(sql, planId, version);
   if (!plan) throw notFound("Plan", version === 0 ? `plans/${planId}` : `plans/${planId} version ${version}`);
   return plan;
+}
+
+function limitField(index: number): string {
+  return `plan.limits[${index}]`;
 }
 
 function noun(planId: string) {

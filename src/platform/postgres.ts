@@ -82,7 +82,17 @@ export function applyScope(tx: Tx, scope: RowScope, timeoutMs: number, lock?: st
   // Queries are lazy: `execute` sends this one before whatever the caller asks next.
   if (lock === undefined) return settings;
   // Two statements, sent together: the timeout of the first one bounds the wait of the second.
-  return Promise.all([settings, tx`select pg_advisory_xact_lock(${ROOT_LOCK_SPACE}, hashtext(${lock}))`.execute()]);
+  return Promise.all([settings, takeTurn(tx, lock)]);
+}
+
+/** Waits for a further root's turn within a transaction that holds its own: last of all, so that turns can't cross. */
+export function takeTurn(tx: Tx, root: string): Promise<unknown> {
+  return tx`select pg_advisory_xact_lock(${ROOT_LOCK_SPACE}, hashtext(${root}))`.execute();
+}
+
+/** Keeps others from writing under the roots until the transaction ends; several transactions may do so at once. */
+export function shareTurns(tx: Tx, roots: readonly string[]): Promise<unknown> {
+  return tx`select pg_advisory_xact_lock_shared(${ROOT_LOCK_SPACE}, hashtext(root)) from unnest(${[...roots]}::text[]) as root`;
 }
 
 /** A transaction that waits this long for its client holds back the change log of everybody: end it. */

@@ -7,6 +7,7 @@ import {
   type Limit as ProtoLimit,
   RateRule_Algorithm,
 } from "@tenantplane/sdk/gen/tenantplane/v1/limit_pb";
+import { METER_ID } from "../aip/name.ts";
 import type { Problems } from "../errors.ts";
 import type { FailPolicy, Limit, LimitMode, LimitRule } from "../limit.ts";
 import { lastsDays, periodProblem } from "../quota/period.ts";
@@ -36,7 +37,7 @@ export function parseLimits(problems: Problems, field: string, limits: readonly 
 /** One limit; every bad field becomes a problem. */
 export function parseLimit(problems: Problems, field: string, limit: ProtoLimit): Limit {
   const limitId = limit.limitId || limit.meter;
-  if (!/^[a-z][a-z0-9_.]{0,62}$/.test(limit.meter)) {
+  if (!METER_ID.test(limit.meter)) {
     problems.add(`${field}.meter`, "must be 1 to 63 of [a-z0-9_.], first a letter");
   }
   if (!/^[a-z][a-z0-9_.-]{0,62}$/.test(limitId)) {

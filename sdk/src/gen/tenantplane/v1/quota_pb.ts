@@ -216,7 +216,7 @@ export const QuotaService: GenService<{
     output: typeof UpdateMeterResponseSchema;
   },
   /**
-   * Deletes a meter that no plan, integrator, override or grant names.
+   * Deletes a meter that no plan in any version, no integrator and no override names.
    *
    * @generated from rpc tenantplane.v1.QuotaService.DeleteMeter
    */
