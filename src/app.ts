@@ -4,19 +4,23 @@ import type { Role } from "./auth/permission.ts";
 import { createApiKey, loadKey } from "./auth/service.ts";
 import { countPlatformKeys, selectSecrets, touchKeys } from "./auth/store.ts";
 import { type Batch, createHub } from "./change/hub.ts";
-import { compact, type Feed, startFeed } from "./change/service.ts";
+import { changeJobs } from "./change/jobs.ts";
+import { type Feed, startFeed } from "./change/service.ts";
 import { selectBound } from "./change/store.ts";
 import { formatPosition } from "./change/token.ts";
 import type { Config } from "./config.ts";
-import type { Ctx } from "./context.ts";
+import { systemCtx } from "./context.ts";
 import { integratorRpc } from "./integrator/rpc.ts";
 import { selectIntegrator } from "./integrator/store.ts";
 import { migrate } from "./migrations/migrate.ts";
 import type { MutationDeps } from "./mutation.ts";
 import { planRpc } from "./plan/rpc.ts";
+import { startBullJobs } from "./platform/bull-jobs.ts";
 import { type Clock, every, type Ids, systemClock, systemIds } from "./platform/clock.ts";
 import { createSeal, sha256 } from "./platform/crypto.ts";
 import { startEmbeddedPostgres } from "./platform/embedded-postgres.ts";
+import type { Jobs, JobsOptions, QueueHealth } from "./platform/job.ts";
+import { startLocalJobs } from "./platform/local-jobs.ts";
 import type { Log } from "./platform/log.ts";
 import { createMetrics } from "./platform/metrics.ts";
 import { OperatorError } from "./platform/operator-error.ts";
@@ -30,8 +34,9 @@ import type { Mount } from "./server/handlers.ts";
 import { readTls, startHttpListener } from "./server/http-listener.ts";
 import { createPages } from "./server/pages.ts";
 import { SERVICES } from "./server/services.ts";
+import { tenantJobs } from "./tenant/jobs.ts";
 import { tenantRpc } from "./tenant/rpc.ts";
-import { purgeDueTenants, type TenantDeps } from "./tenant/service.ts";
+import type { TenantDeps } from "./tenant/service.ts";
 import { scanTenants, selectTenant, selectTenantByUid } from "./tenant/store.ts";
 import { createTenantTable, type TenantTable } from "./tenant/table.ts";
 import type { Tenant } from "./tenant/tenant.ts";
@@ -45,10 +50,13 @@ export interface Overrides {
   readonly clock?: Clock;
   readonly ids?: Ids;
   readonly log: Log;
+  /** A worker does background work alone: it answers probes and metrics, and no RPCs. */
+  readonly role?: "server" | "worker";
 }
 
 /** A running node. */
 export interface App {
+  /** 0 of a worker. */
   readonly grpcPort: number;
   readonly httpPort: number;
   /** The first admin key, when this start created it. */
@@ -114,7 +122,8 @@ async function construct(
   stops.push(() => started.stop());
 
   const firstKey = await createFirstKey(deps, sql);
-  const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers });
+  let queueHealth: Jobs["health"] = async () => ({ waiting: 0, active: 0, delayed: 0, failed: 0, workers: 0 });
+  const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers, queue: () => queueHealth() });
   const tenantDeps: TenantDeps = {
     ...deps,
     onCreate: async (mutation, _, tenant, email) => {
@@ -147,12 +156,14 @@ async function construct(
   const pages = createPages({
     metrics: metrics.render,
     checks: { postgres: () => sql`select 1` },
+    notes: { jobs: async () => describeQueue(await queueHealth()) },
     draining: () => draining.signal.aborted,
   });
   const listen = { host: config.LISTEN_HOST, tls, messageMaxBytes: config.MESSAGE_MAX_BYTES };
-  const grpc = await startGrpcListener(guarded, { ...listen, port: config.GRPC_PORT });
-  stops.push(() => grpc.stop(config.DRAIN_TIMEOUT_MS));
-  const http = await startHttpListener(guarded, {
+  const worker = overrides.role === "worker";
+  const grpc = worker ? undefined : await startGrpcListener(guarded, { ...listen, port: config.GRPC_PORT });
+  stops.push(async () => grpc?.stop(config.DRAIN_TIMEOUT_MS));
+  const http = await startHttpListener(worker ? [] : guarded, {
     ...listen,
     port: config.HTTP_PORT,
     corsOrigins: config.CORS_ORIGINS,
@@ -160,28 +171,44 @@ async function construct(
   });
   stops.push(() => http.stop(config.DRAIN_TIMEOUT_MS));
 
-  const tick = async () => {
-    await purgeDueTenants(tenantDeps, systemCtx("system/purge", "purge"), PURGE_BATCH);
-    const now = clock.now();
-    await compact(sql, now - config.CHANGE_RETENTION_MS, now - config.IDEMPOTENCY_RETENTION_MS);
+  const background = [
+    ...tenantJobs(tenantDeps),
+    ...changeJobs({
+      ...deps,
+      changeRetentionMs: config.CHANGE_RETENTION_MS,
+      idempotencyRetentionMs: config.IDEMPOTENCY_RETENTION_MS,
+    }),
+  ];
+  const jobs = await startJobs(config, database, {
+    jobs: background,
+    observe: metrics.observeJob,
+    onError: (error, job) => log.warn("background work failed", { job, error }),
+    monotonic: clock.monotonic,
+    drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
+  });
+  stops.push(() => jobs.stop());
+  queueHealth = jobs.health;
+  const touchUsedKeys = async () => {
     const used = authenticator.takeUsedKeys();
-    if (used.length > 0) await writeAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, (tx) => touchKeys(tx, used, now));
+    if (used.length > 0) await writeAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, (tx) => touchKeys(tx, used, clock.now()));
   };
-  const stopTicking = every(TICK_MS, tick, onError);
+  const stopTouching = every(TOUCH_KEYS_MS, touchUsedKeys, onError);
   stops.push(async () => {
-    stopTicking();
+    stopTouching();
     draining.abort();
     hub.shutdown();
   });
-  return { grpcPort: grpc.port, httpPort: http.port, firstKey, tick, stop };
+  const tick = async () => {
+    await jobs.runAll();
+    await touchUsedKeys();
+  };
+  return { grpcPort: grpc?.port ?? 0, httpPort: http.port, firstKey, tick, stop };
 }
 
 /** Reading the state of a new node, and other work of the node itself. */
 const START_TIMEOUT_MS = 60_000;
-/** Last-used times are exact to within it; purges and compaction are in no hurry. */
-const TICK_MS = 30_000;
-/** Purges of one round; the rest follows in the next. */
-const PURGE_BATCH = 200;
+/** Last-used times are exact to within it. */
+const TOUCH_KEYS_MS = 30_000;
 /** Rows of one step while the table is loaded. */
 const LOAD_BATCH = 2_000;
 /** The lock that a node without Redis holds on its database. */
@@ -204,6 +231,20 @@ async function openDatabase(config: Config, stops: (() => Promise<void>)[]): Pro
   const sql = openPostgres(url, { poolSize: config.DATABASE_POOL_SIZE, role: "tenantplane_app" });
   stops.push(() => sql.end({ timeout: 2 }));
   return sql;
+}
+
+function describeQueue({ waiting, active, delayed, failed, workers }: QueueHealth): string {
+  return `${waiting} waiting, ${active} active, ${delayed} to be retried, ${failed} given up, ${workers} workers`;
+}
+
+function startJobs(config: Config, database: string, options: JobsOptions): Promise<Jobs> | Jobs {
+  if (config.REDIS_URL === "") return startLocalJobs(options);
+  return startBullJobs({
+    ...options,
+    redisUrl: config.REDIS_URL,
+    prefix: `{tenantplane:${database}}`,
+    work: config.RUN_JOBS,
+  });
 }
 
 // Without Redis nodes can't wake each other, and jobs run in process: one node a database.
@@ -279,20 +320,6 @@ async function createFirstKey(deps: Parameters<typeof createApiKey>[0], sql: Sql
   const platform = { scope: { kind: "platform" }, target: { kind: "platform" }, integratorUid: null } as const;
   const input = { ...platform, displayName: "first admin key", role: "platform.admin", expiresAt: null } as const;
   return (await createApiKey(deps, systemCtx("system/start", "start"), input)).secret;
-}
-
-function systemCtx(actor: string, method: string): Ctx {
-  return {
-    principal: { actor, bindings: [{ role: "platform.admin", scope: { kind: "platform" } }] },
-    method,
-    callId: "",
-    idempotency: undefined,
-    validateOnly: false,
-    reason: "",
-    callerAddress: "",
-    deadline: Number.POSITIVE_INFINITY,
-    signal: new AbortController().signal,
-  };
 }
 
 function oidcOf(config: Config) {

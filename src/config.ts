@@ -54,6 +54,11 @@ export const SETTINGS = {
     parse: integer(0, 300_000),
     help: "How long a stop waits for calls under way.",
   },
+  RUN_JOBS: {
+    default: "on",
+    parse: flag,
+    help: "Whether this node does background work: on, or off to leave it to others (needs Redis).",
+  },
   CHANGE_POLL_MS: {
     default: "200",
     parse: integer(10, 900),
@@ -107,6 +112,7 @@ export function parseConfig(environment: Record<string, string | undefined>): Co
     problems.push("TLS_CERT_FILE and TLS_KEY_FILE must be set together");
   }
   if (config.DEADLINE_DEFAULT_MS > config.DEADLINE_MAX_MS) problems.push("DEADLINE_DEFAULT_MS exceeds DEADLINE_MAX_MS");
+  if (config.RUN_JOBS === false && config.REDIS_URL === "") problems.push("RUN_JOBS can be off with REDIS_URL alone");
   if (problems.length > 0) throw new OperatorError(`Settings are wrong: ${problems.join("; ")}.`);
   return config;
 }
@@ -124,6 +130,10 @@ interface Setting {
 
 function text(value: string): string {
   return value;
+}
+
+function flag(value: string): boolean {
+  return oneOf(["on", "off"])(value) === "on";
 }
 
 function list(value: string): readonly string[] {

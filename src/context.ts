@@ -30,3 +30,18 @@ export function rowScope(principal: Principal): RowScope {
     actor: principal.actor,
   };
 }
+
+/** The context of the node's own work, which may do everything; `actor` and `method` are what the audit log keeps. */
+export function systemCtx(actor: string, method: string): Ctx {
+  return {
+    principal: { actor, bindings: [{ role: "platform.admin", scope: { kind: "platform" } }] },
+    method,
+    callId: "",
+    idempotency: undefined,
+    validateOnly: false,
+    reason: "",
+    callerAddress: "",
+    deadline: Number.POSITIVE_INFINITY,
+    signal: new AbortController().signal,
+  };
+}

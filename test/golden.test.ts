@@ -14,6 +14,8 @@ import { golden, markdownTable } from "./support/golden.ts";
 
 const METHODS = SERVICES.flatMap((service) => service.methods);
 
+const EMPTY_QUEUE = { waiting: 0, active: 0, delayed: 0, failed: 0, workers: 0 };
+
 describe("the public surfaces", () => {
   it("of access: each RPC with its permission, its target and the roles that have it", () => {
     const rows = METHODS.map((method) => {
@@ -52,7 +54,7 @@ describe("the public surfaces", () => {
   });
 
   it("of metrics: each name with its kind, labels and help", () => {
-    const { registry } = createMetrics({ tenants: () => 0, watchers: () => 0 });
+    const { registry } = createMetrics({ tenants: () => 0, watchers: () => 0, queue: async () => EMPTY_QUEUE });
     const own = registry.getMetricsAsArray().filter(({ name }) => name.startsWith("tenantplane_"));
     const kinds = { counter: Counter, gauge: Gauge, histogram: Histogram };
     const rows = own.map((metric) => {

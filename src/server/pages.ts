@@ -2,11 +2,14 @@ import type { Page } from "./http-listener.ts";
 
 export interface PagesDeps {
   readonly metrics: () => Promise<string>;
+  /** What a node can't do without: one that fails makes it not ready. */
   readonly checks: Readonly<Record<string, () => PromiseLike<unknown>>>;
+  /** What is worth telling of a node that works on without it. */
+  readonly notes: Readonly<Record<string, () => Promise<string>>>;
   readonly draining: () => boolean;
 }
 
-/** Answers /livez, /readyz (with ?verbose each check by name) and /metrics; none needs a key. */
+/** Answers /livez, /readyz (with ?verbose each check and note by name) and /metrics; none needs a key. */
 export function createPages(deps: PagesDeps): (path: string, query: URLSearchParams) => Promise<Page | undefined> {
   return async (path, query) => {
     if (path === "/livez") return text(200, "ok\n");
@@ -15,11 +18,10 @@ export function createPages(deps: PagesDeps): (path: string, query: URLSearchPar
     const results = await Promise.all(Object.entries(deps.checks).map(([name, check]) => outcome(name, check)));
     if (deps.draining()) results.push({ name: "draining", ok: false });
     const ok = results.every((result) => result.ok);
-    const lines = results.map((result) => `[${result.ok ? "+" : "-"}] ${result.name}\n`).join("");
-    return text(
-      ok ? 200 : 503,
-      query.has("verbose") ? `${lines}${ok ? "ready" : "not ready"}\n` : ok ? "ok\n" : "not ready\n",
-    );
+    if (!query.has("verbose")) return text(ok ? 200 : 503, ok ? "ok\n" : "not ready\n");
+    const notes = await Promise.all(Object.entries(deps.notes).map(([name, note]) => noteLine(name, note)));
+    const lines = results.map((result) => `[${result.ok ? "+" : "-"}] ${result.name}\n`);
+    return text(ok ? 200 : 503, [...lines, ...notes, ok ? "ready\n" : "not ready\n"].join(""));
   };
 }
 
@@ -31,5 +33,12 @@ async function outcome(name: string, check: () => PromiseLike<unknown>): Promise
   return check().then(
     () => ({ name, ok: true }),
     () => ({ name, ok: false }),
+  );
+}
+
+async function noteLine(name: string, note: () => Promise<string>): Promise<string> {
+  return note().then(
+    (told) => `[i] ${name}: ${told}\n`,
+    () => `[!] ${name}: can't be reached; the node works on without it\n`,
   );
 }
