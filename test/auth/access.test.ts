@@ -35,9 +35,14 @@ async function probe(clients: Clients, service: (typeof SERVICES)[number], metho
   const desc = service.methods.find((candidate) => candidate.localName === method);
   if (!desc) throw new Error(`${method} is gone`);
   const call = (clients.of(service) as unknown as Record<string, (request: object) => unknown>)[method];
-  const answer = call?.(create(desc.input));
+  const request = create(desc.input);
+  const kind = desc.methodKind;
+  const streamed = (async function* () {
+    yield request;
+  })();
   try {
-    if (desc.methodKind === "unary") await answer;
+    const answer = call?.(kind === "client_streaming" || kind === "bidi_streaming" ? streamed : request);
+    if (kind === "unary" || kind === "client_streaming") await answer;
     else for await (const _ of answer as AsyncIterable<unknown>) break;
     return "ok";
   } catch (error) {
