@@ -15,7 +15,7 @@ export default defineConfig({
       "test/config.test.ts",
       "test/descriptor.test.ts",
       "test/errors.test.ts",
-      "test/quota/period.test.ts",
+      "test/quota/{grant,period,resolve,table}.test.ts",
       "test/tenant/lifecycle.test.ts",
     ],
     globalSetup: [],

@@ -26,6 +26,8 @@ import { createMetrics } from "./platform/metrics.ts";
 import { OperatorError } from "./platform/operator-error.ts";
 import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
 import { openBell } from "./platform/redis.ts";
+import { scanFacts } from "./quota/facts-store.ts";
+import { createQuotaTable, type QuotaTable } from "./quota/table.ts";
 import { accessRpc } from "./server/access-rpc.ts";
 import { createAuthenticator } from "./server/authenticate.ts";
 import { guardAll } from "./server/chain.ts";
@@ -96,6 +98,7 @@ async function construct(
     .slice(0, 8);
   const token = (position: Parameters<typeof formatPosition>[1]) => formatPosition(database, position);
   const table = createTenantTable();
+  const quotas = createQuotaTable({ tenants: table, now: clock.now, onUnsettled: () => {} });
   const hub = createHub();
   const onError = (error: unknown) => log.warn("background work failed", { error });
 
@@ -116,8 +119,11 @@ async function construct(
     loadKey: (id) => loadKey(deps, id),
     oidc: oidcOf(config),
   });
-  const apply = (batch: Batch) => applyBatch(batch, table, authenticator.forgetKey);
-  const started = startFeed({ sql, hub, pollMs: config.CHANGE_POLL_MS, apply, onError }, await loadTable(sql, table));
+  const apply = (batch: Batch) => applyBatch(batch, table, quotas, authenticator.forgetKey);
+  const started = startFeed(
+    { sql, hub, pollMs: config.CHANGE_POLL_MS, apply, onError },
+    await loadTables(sql, table, quotas),
+  );
   feed = started;
   stops.push(() => started.stop());
 
@@ -257,21 +263,22 @@ async function claimDatabase(url: string, stops: (() => Promise<void>)[]): Promi
   }
 }
 
-// The bound is read before the rows: what commits in between is applied twice, which the table does not mind.
-async function loadTable(sql: Sql, table: TenantTable) {
+// The bound is read before the rows: what commits in between is applied twice, which the tables don't mind.
+async function loadTables(sql: Sql, table: TenantTable, quotas: QuotaTable) {
   return readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, async (tx) => {
     const xid = await selectBound(tx);
     for await (const tenants of scanTenants(tx, LOAD_BATCH)) for (const tenant of tenants) table.put(tenant);
+    await scanFacts(tx, LOAD_BATCH, (noun, after) => quotas.apply({ noun, before: null, after, tenantUid: null }));
     return { xid, seq: 0 };
   });
 }
 
-function applyBatch(batch: Batch, table: TenantTable, forgetKey: (keyId: string) => void): void {
+function applyBatch(batch: Batch, table: TenantTable, quotas: QuotaTable, forgetKey: (keyId: string) => void): void {
   for (const change of batch.changes) {
     if (change.noun === "apiKey") forgetKey(change.resource.slice("apiKeys/".length));
-    if (change.noun !== "tenant") continue;
-    if (change.after) table.put(change.after as Tenant);
-    else if (change.tenantUid) table.remove(change.tenantUid);
+    if (change.noun === "tenant" && change.after) table.put(change.after as Tenant);
+    else if (change.noun === "tenant" && change.tenantUid) table.remove(change.tenantUid);
+    quotas.apply(change);
   }
 }
 

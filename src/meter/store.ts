@@ -17,11 +17,6 @@ export function selectMeters(sql: Queryable, afterId: string, limit: number): Pr
   return sql<Meter[]>`${columns(sql)} where meter_id > ${afterId} order by meter_id limit ${limit}`;
 }
 
-/** All meters. */
-export function scanMeters(sql: Queryable): Promise<Meter[]> {
-  return sql<Meter[]>`${columns(sql)}`;
-}
-
 /** Inserts a meter. */
 export async function insertMeter(sql: Queryable, meter: Meter): Promise<void> {
   await sql`insert into meter (meter_id, uid, display_name, kind, unit, description, revision, created_at, updated_at)

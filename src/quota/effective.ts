@@ -41,8 +41,12 @@ export interface TenantQuotas {
   readonly epoch: number;
   /** The uid under which all state that one check touches is kept: the integrator's, or else the tenant's own. */
   readonly rootUid: string;
+  /** All limits: the tenant's by id, then the integrator's. */
+  readonly limits: readonly EffectiveLimit[];
   /** The limits of each meter, the tenant's before the integrator's; a known meter without limits has an empty list. */
   limitsOf(meter: string): readonly EffectiveLimit[] | undefined;
   /** When any of the limits next changes by itself: a period, an override or a grant ends or begins. */
   readonly nextChangeAt: number;
+  /** A period of the tenant has ended and waits to be settled: grants that it may have used up don't count until then. */
+  readonly unsettled: boolean;
 }

@@ -37,6 +37,24 @@ export function windowAt(rule: PeriodRule, origin: PeriodOrigin, at: number): Wi
   return calendarWindow(span, local);
 }
 
+/** The windows of 500 zones at a dozen durations; more than these begin anew. */
+const WINDOWS_MAX = 10_000;
+
+/** Tells periods as `windowAt` does, and remembers the calendar's: all tenants of a zone share them. */
+export function createWindows(): typeof windowAt {
+  const known = new Map<string, Window>();
+  return (rule, origin, at) => {
+    if (rule.anchor === "ANNIVERSARY") return windowAt(rule, origin, at);
+    const key = `${rule.duration} ${origin.timeZone}`;
+    const last = known.get(key);
+    if (last && last.startAt <= at && at < last.endAt) return last;
+    if (known.size >= WINDOWS_MAX) known.clear();
+    const window = windowAt(rule, origin, at);
+    known.set(key, window);
+    return window;
+  };
+}
+
 interface Span {
   readonly unit: "month" | "day" | "minute";
   readonly count: number;
@@ -126,9 +144,16 @@ function firstReached(wall: Temporal.PlainDateTime, timeZone: string): number {
 // The guess is off by a little where months are short or the clock is set.
 function settle(guess: number, starts: (n: number) => number, at: number, id: (n: number) => string): Window {
   let n = guess;
-  while (starts(n) > at) n -= 1;
-  while (starts(n + 1) <= at) n += 1;
-  return { id: id(n), startAt: starts(n), endAt: starts(n + 1) };
+  let [startAt, endAt] = [starts(n), starts(n + 1)];
+  while (startAt > at) {
+    n -= 1;
+    [startAt, endAt] = [starts(n), startAt];
+  }
+  while (endAt <= at) {
+    n += 1;
+    [startAt, endAt] = [endAt, starts(n + 1)];
+  }
+  return { id: id(n), startAt, endAt };
 }
 
 /*

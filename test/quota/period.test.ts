@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type PeriodRule, periodProblem, windowAt } from "../../src/quota/period.ts";
+import { createWindows, type PeriodRule, periodProblem, windowAt } from "../../src/quota/period.ts";
 
 /** Seen on failure by fast-check; SEED=<number> repeats a run. */
 const SEED = process.env.SEED ? { seed: Number(process.env.SEED) } : {};
@@ -270,6 +270,18 @@ describe("the periods of any rule in any zone", () => {
       { numRuns: 500, ...SEED },
     );
   });
+});
+
+it("remembered windows are the same", () => {
+  const remembered = createWindows();
+  fc.assert(
+    fc.property(rules, fc.constantFrom(...zones.slice(0, 20)), instants, (periodRule, timeZone, instant) => {
+      const origin = { createdAt: at("1985-05-31T10:10Z"), timeZone };
+      expect(remembered(periodRule, origin, instant)).toEqual(windowAt(periodRule, origin, instant));
+      expect(remembered(periodRule, origin, instant + 60_000)).toEqual(windowAt(periodRule, origin, instant + 60_000));
+    }),
+    SEED,
+  );
 });
 
 describe("a duration", () => {
