@@ -1,13 +1,25 @@
 // `npm run bench -- [--quick] [--profile folder] [names…]`: one JSON line a measure on stdout, a table on stderr at the end.
 import { parseArgs } from "node:util";
+import { coldStart } from "./cold-start.ts";
 import { createTenant } from "./create-tenant.ts";
 import { getTenant } from "./get-tenant.ts";
 import { getTenantOverHttp } from "./get-tenant-over-http.ts";
+import { listTenants } from "./list-tenants.ts";
+import { purgeTenants } from "./purge-tenants.ts";
 import { type Benchmark, createBench } from "./support/bench.ts";
 import { createPlace } from "./support/place.ts";
 import { createReport } from "./support/report.ts";
+import { watchTenants } from "./watch-tenants.ts";
 
-const BENCHMARKS: readonly Benchmark[] = [getTenant, getTenantOverHttp, createTenant];
+const BENCHMARKS: readonly Benchmark[] = [
+  getTenant,
+  getTenantOverHttp,
+  createTenant,
+  watchTenants,
+  coldStart,
+  listTenants,
+  purgeTenants,
+];
 
 const { values: flags, positionals: names } = parseArgs({
   allowPositionals: true,

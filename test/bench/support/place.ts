@@ -49,7 +49,7 @@ export async function createPlace(profileFolder: string | undefined): Promise<Pl
     return child;
   };
   const clear = async () => {
-    for (const child of children.splice(0)) await child.stop();
+    for (const child of children.splice(0).reverse()) await child.stop();
     for (const name of databases.splice(0)) await admin.unsafe(`drop database if exists ${name} with (force)`);
   };
   return {

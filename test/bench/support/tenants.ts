@@ -54,11 +54,14 @@ export function grpcLoad<D extends DescMessage>(
   shape: Pick<Load, "seconds">,
 ): Load {
   const headers = { "content-type": "application/grpc", authorization: `Bearer ${server.key}` };
-  const bodies = requests.values.map((value) => {
-    const message = toBinary(requests.desc, create(requests.desc, value));
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt32BE(message.length, 1);
-    return Buffer.concat([prefix, message]).toString("base64");
-  });
+  const bodies = requests.values.map((value) => grpcBody(requests.desc, value));
   return { port: server.grpcPort, path, headers, bodies, connections: 4, streams: 16, ...shape };
+}
+
+/** A message as gRPC sends it, in base64. */
+export function grpcBody<D extends DescMessage>(desc: D, value: MessageInitShape<D>): string {
+  const message = toBinary(desc, create(desc, value));
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]).toString("base64");
 }
