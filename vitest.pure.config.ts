@@ -16,6 +16,7 @@ export default defineConfig({
       "test/descriptor.test.ts",
       "test/errors.test.ts",
       "test/quota/{grant,period,resolve,table}.test.ts",
+      "test/server/request-text.test.ts",
       "test/tenant/lifecycle.test.ts",
     ],
     globalSetup: [],

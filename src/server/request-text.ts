@@ -8,14 +8,17 @@ import {
 } from "@bufbuild/protobuf/reflect";
 
 /**
- * A message as a text that is the same for the same content. Its bytes are not: many clients write the entries of a map in
- * a new order each time, so that a retry would look like another request.
+ * What a request asks for as a text that is the same for the same content. Its bytes are not: many clients write the entries
+ * of a map in a new order each time, so that a retry would look like another request. Its id is left out: it may be
+ * written in capitals.
  */
 export function requestText(desc: DescMessage, message: Message): string {
-  return JSON.stringify(plainMessage(reflect(desc, message)));
+  const fields = plainMessage(reflect(desc, message));
+  const id = desc.fields.find((field) => field.name === "request_id")?.number;
+  return JSON.stringify(fields.filter(([number]) => number !== id));
 }
 
-function plainMessage(message: ReflectMessage): unknown[] {
+function plainMessage(message: ReflectMessage): [number, unknown][] {
   return message.sortedFields
     .filter((field) => message.isSet(field))
     .map((field) => [field.number, plain(message.get(field))]);

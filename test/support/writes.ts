@@ -1,0 +1,122 @@
+import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import type { Clients } from "./app.ts";
+
+/** A request of a writing RPC that the server will carry out, each time another one. */
+export interface Write {
+  readonly request: object;
+  /** The same with other contents: with the first one's request id it must be refused. */
+  readonly other: object;
+}
+
+/**
+ * How to make a request of each writing RPC. A new RPC needs a line here: the walk in test/writes.test.ts then tries its
+ * request ids, its etag and its dry run.
+ */
+export const WRITES: Readonly<Record<string, (admin: Clients, n: number) => Promise<Write>>> = {
+  "TenantService.CreateTenant": async (_, n) =>
+    varied(
+      { tenantId: `made-${n}`, tenant: TENANT, activate: true, adminEmail: "a@b.org" },
+      { tenantId: `other-${n}` },
+    ),
+  "TenantService.UpdateTenant": async (admin, n) => {
+    const tenant = { name: await tenantOf(admin, n), displayName: "New", labels: { b: "2", a: "1" } };
+    return varied({ tenant }, { tenant: { ...tenant, displayName: "Other" } });
+  },
+  "TenantService.ActivateTenant": (admin, n) => step(admin, n, { activate: false }),
+  "TenantService.SuspendTenant": (admin, n) => step(admin, n, { request: { suspension: Suspension_Reason.BILLING } }),
+  "TenantService.ResumeTenant": (admin, n) =>
+    step(admin, n, {
+      request: { suspension: Suspension_Reason.BILLING },
+      before: (name) => admin.tenants.suspendTenant({ name, suspension: Suspension_Reason.BILLING }),
+    }),
+  "TenantService.ArchiveTenant": (admin, n) => step(admin, n, {}),
+  "TenantService.UnarchiveTenant": (admin, n) =>
+    step(admin, n, { before: (name) => admin.tenants.archiveTenant({ name }) }),
+  "TenantService.DeleteTenant": (admin, n) => step(admin, n, { request: { allowMissing: true } }),
+  "TenantService.UndeleteTenant": (admin, n) =>
+    step(admin, n, { before: (name) => admin.tenants.deleteTenant({ name }) }),
+  "TenantService.PlaceLegalHold": (admin, n) => step(admin, n, { request: { holdId: "case" } }),
+  "TenantService.ReleaseLegalHold": (admin, n) =>
+    step(admin, n, {
+      request: { holdId: "case" },
+      before: (name) => admin.tenants.placeLegalHold({ name, holdId: "case" }),
+    }),
+  "PlanService.CreatePlan": async (_, n) =>
+    varied({ planId: `plan-${n}`, plan: { displayName: "P" } }, { planId: `other-${n}` }),
+  "PlanService.UpdatePlan": async (admin, n) => {
+    const plan = { name: await planOf(admin, n), displayName: "New" };
+    return varied({ plan }, { plan: { ...plan, displayName: "Other" } });
+  },
+  "PlanService.DeletePlan": async (admin, n) => varied({ name: await planOf(admin, n) }, { allowMissing: true }),
+  "IntegratorService.CreateIntegrator": async (_, n) =>
+    varied({ integratorId: `partner-${n}`, integrator: { displayName: "I" } }, { integratorId: `other-${n}` }),
+  "IntegratorService.UpdateIntegrator": async (admin, n) => {
+    const integrator = { name: await integratorOf(admin, n), displayName: "New" };
+    return varied({ integrator }, { integrator: { ...integrator, displayName: "Other" } });
+  },
+  "IntegratorService.DeleteIntegrator": async (admin, n) =>
+    varied({ name: await integratorOf(admin, n) }, { allowMissing: true }),
+  "UserService.CreateUser": async (admin, n) => {
+    const user = { email: "b@c.org", role: "tenant.viewer" };
+    return varied({ parent: await tenantOf(admin, n), user }, { user: { ...user, email: "c@d.org" } });
+  },
+  "UserService.UpdateUser": async (admin, n) => {
+    const user = { name: await userOf(admin, n), displayName: "New" };
+    return varied({ user }, { user: { ...user, displayName: "Other" } });
+  },
+  "UserService.DeleteUser": async (admin, n) => varied({ name: await userOf(admin, n) }, { allowMissing: true }),
+  "AccessService.CreateApiKey": async () => {
+    const apiKey = { displayName: "k", role: "service", scope: "platform" };
+    return varied({ apiKey }, { apiKey: { ...apiKey, displayName: "other" } });
+  },
+  "AccessService.RotateApiKey": async (admin) =>
+    varied({ name: await keyOf(admin) }, { overlap: { seconds: 60n, nanos: 0 } }),
+  "AccessService.RevokeApiKey": async (admin) => varied({ name: await keyOf(admin) }, { name: await keyOf(admin) }),
+};
+
+/** Answers that are given once and kept nowhere: their retry is refused. */
+export const SECRET: ReadonlySet<string> = new Set(["AccessService.CreateApiKey", "AccessService.RotateApiKey"]);
+
+const TENANT = { displayName: "T", plan: "plans/basic", labels: { a: "1", b: "2" } };
+
+function varied(request: object, change: object): Write {
+  return { request, other: { ...request, ...change } };
+}
+
+async function step(
+  admin: Clients,
+  n: number,
+  options: { activate?: boolean; request?: object; before?: (name: string) => Promise<unknown> },
+): Promise<Write> {
+  const name = await tenantOf(admin, n, options.activate);
+  await options.before?.(name);
+  return varied({ name, reason: "why", ...options.request }, { reason: "other" });
+}
+
+async function tenantOf(admin: Clients, n: number, activate = true): Promise<string> {
+  await admin.tenants.createTenant({ tenantId: `walk-${n}`, tenant: TENANT, activate });
+  return `tenants/walk-${n}`;
+}
+
+async function planOf(admin: Clients, n: number): Promise<string> {
+  await admin.plans.createPlan({ planId: `walk-${n}`, plan: { displayName: "P" } });
+  return `plans/walk-${n}`;
+}
+
+async function integratorOf(admin: Clients, n: number): Promise<string> {
+  await admin.integrators.createIntegrator({ integratorId: `walk-${n}`, integrator: { displayName: "I" } });
+  return `integrators/walk-${n}`;
+}
+
+async function userOf(admin: Clients, n: number): Promise<string> {
+  const parent = await tenantOf(admin, n);
+  const { user } = await admin.users.createUser({ parent, user: { email: "u@v.org", role: "tenant.viewer" } });
+  return user?.name ?? "";
+}
+
+async function keyOf(admin: Clients): Promise<string> {
+  const { apiKey } = await admin.access.createApiKey({
+    apiKey: { displayName: "k", role: "service", scope: "platform" },
+  });
+  return apiKey?.name ?? "";
+}
