@@ -6,7 +6,7 @@ import { countPlatformKeys, selectSecrets, touchKeys } from "./auth/store.ts";
 import { type Batch, createHub } from "./change/hub.ts";
 import { changeJobs } from "./change/jobs.ts";
 import { type Feed, startFeed } from "./change/service.ts";
-import { selectBound } from "./change/store.ts";
+import { type ChangeRow, selectBound } from "./change/store.ts";
 import { formatPosition } from "./change/token.ts";
 import type { Config } from "./config.ts";
 import { systemCtx } from "./context.ts";
@@ -29,12 +29,14 @@ import { openBell } from "./platform/redis.ts";
 import { scanFacts } from "./quota/facts-store.ts";
 import { createQuotaTable, type QuotaTable } from "./quota/table.ts";
 import { accessRpc } from "./server/access-rpc.ts";
-import { createAuthenticator } from "./server/authenticate.ts";
+import { type Authenticator, createAuthenticator } from "./server/authenticate.ts";
 import { guardAll } from "./server/chain.ts";
+import { createDenials } from "./server/denials.ts";
 import { startGrpcListener } from "./server/grpc-listener.ts";
 import type { Mount } from "./server/handlers.ts";
 import { readTls, startHttpListener } from "./server/http-listener.ts";
 import { createPages } from "./server/pages.ts";
+import type { Denied } from "./server/run.ts";
 import { SERVICES } from "./server/services.ts";
 import { tenantJobs } from "./tenant/jobs.ts";
 import { tenantRpc } from "./tenant/rpc.ts";
@@ -119,11 +121,8 @@ async function construct(
     loadKey: (id) => loadKey(deps, id),
     oidc: oidcOf(config),
   });
-  const apply = (batch: Batch) => applyBatch(batch, table, quotas, authenticator.forgetKey);
-  const started = startFeed(
-    { sql, hub, pollMs: config.CHANGE_POLL_MS, apply, onError },
-    await loadTables(sql, table, quotas),
-  );
+  const memory = memoryOf(sql, { table, quotas, authenticator });
+  const started = startFeed({ sql, hub, pollMs: config.CHANGE_POLL_MS, onError, ...memory }, await memory.reload());
   feed = started;
   stops.push(() => started.stop());
 
@@ -153,7 +152,7 @@ async function construct(
     draining: draining.signal,
     authenticator,
     observe: metrics.observe,
-    onDenied: denials(deps, table, onError),
+    onDenied: createDenials({ clock, record: (denied) => recordDenial(deps, table, denied), onError }),
     deadlineDefaultMs: config.DEADLINE_DEFAULT_MS,
     deadlineMaxMs: config.DEADLINE_MAX_MS,
   };
@@ -263,23 +262,51 @@ async function claimDatabase(url: string, stops: (() => Promise<void>)[]): Promi
   }
 }
 
-// The bound is read before the rows: what commits in between is applied twice, which the tables don't mind.
-async function loadTables(sql: Sql, table: TenantTable, quotas: QuotaTable) {
-  return readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, async (tx) => {
-    const xid = await selectBound(tx);
-    for await (const tenants of scanTenants(tx, LOAD_BATCH)) for (const tenant of tenants) table.put(tenant);
-    await scanFacts(tx, LOAD_BATCH, (noun, after) => quotas.apply({ noun, before: null, after, tenantUid: null }));
-    return { xid, seq: 0 };
-  });
-}
-
-function applyBatch(batch: Batch, table: TenantTable, quotas: QuotaTable, forgetKey: (keyId: string) => void): void {
-  for (const change of batch.changes) {
-    if (change.noun === "apiKey") forgetKey(change.resource.slice("apiKeys/".length));
-    if (change.noun === "tenant" && change.after) table.put(change.after as Tenant);
-    else if (change.noun === "tenant" && change.tenantUid) table.remove(change.tenantUid);
-    quotas.apply(change);
-  }
+// What the node keeps of the database in memory, and how changes reach it.
+function memoryOf(sql: Sql, parts: { table: TenantTable; quotas: QuotaTable; authenticator: Authenticator }) {
+  const { table, quotas, authenticator } = parts;
+  const forget = (change: ChangeRow) => {
+    if (change.noun === "apiKey") authenticator.forgetKey(change.resource.slice("apiKeys/".length));
+    // Their keys went with them, without a change of their own.
+    const gone =
+      change.noun === "tenant" ? change.tenantUid : change.noun === "integrator" ? change.integratorUid : null;
+    if (gone !== null && change.after === null) authenticator.forgetKeysOf(gone);
+  };
+  return {
+    apply(batch: Batch) {
+      for (const change of batch.changes) {
+        forget(change);
+        if (change.noun === "tenant" && change.after) table.put(change.after as Tenant);
+        else if (change.noun === "tenant" && change.tenantUid) table.remove(change.tenantUid);
+        quotas.apply(change);
+      }
+    },
+    hasten(changes: readonly ChangeRow[]) {
+      for (const change of changes) {
+        forget(change);
+        if (change.noun === "tenant" && change.after) table.note(change.after as Tenant);
+      }
+    },
+    // The bound is read before the rows: what commits in between is applied twice, which the tables don't mind.
+    async reload() {
+      const xid = await readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, async (tx) => {
+        const bound = await selectBound(tx);
+        const uids = new Set<string>();
+        for await (const tenants of scanTenants(tx, LOAD_BATCH)) {
+          for (const tenant of tenants) {
+            uids.add(tenant.uid);
+            table.put(tenant);
+          }
+        }
+        table.retain(uids);
+        quotas.clear();
+        await scanFacts(tx, LOAD_BATCH, (noun, after) => quotas.apply({ noun, before: null, after, tenantUid: null }));
+        return bound;
+      });
+      authenticator.forgetKeysOf(undefined);
+      return { xid, seq: 0 };
+    },
+  };
 }
 
 // The table may be some milliseconds behind for what was made on another node: then the database knows.
@@ -288,7 +315,7 @@ function finders(sql: Sql, table: TenantTable) {
   const findTenant = async (id: string) => table.byId(id) ?? read((tx) => selectTenant(tx, id));
   return {
     findTenant,
-    findTenantByUid: async (uid: string) => table.byUid(uid) ?? read((tx) => selectTenantByUid(tx, uid)),
+    findTenantByUid: async (uid: string) => table.newest(uid) ?? read((tx) => selectTenantByUid(tx, uid)),
     findIntegrator: (id: string) => read((tx) => selectIntegrator(tx, id)),
     findUser: async (tenantId: string, email: string) => {
       const user = await read((tx) => selectUserByEmail(tx, tenantId, email));
@@ -299,27 +326,15 @@ function finders(sql: Sql, table: TenantTable) {
   };
 }
 
-/** Refusals recorded at once; a flood of them is counted in the metrics and not written. */
-const DENIALS_MAX = 20;
-
-function denials(
+// The refused caller's own tenant must not learn of others: the entry belongs to whom it was tried on.
+function recordDenial(
   deps: MutationDeps & { seal: ReturnType<typeof createSeal> },
   table: TenantTable,
-  onError: (e: unknown) => void,
+  denied: Denied,
 ) {
-  let underWay = 0;
-  return (denied: Parameters<Parameters<typeof guardAll>[0]["onDenied"]>[0]) => {
-    if (underWay >= DENIALS_MAX) return;
-    underWay += 1;
-    // The refused caller's own tenant must not learn of others: the entry belongs to whom it was tried on.
-    const tenant = denied.resource.startsWith("tenants/") ? table.byId(denied.resource.split("/")[1] ?? "") : undefined;
-    const owner = { tenantUid: tenant?.uid ?? null, integratorUid: tenant?.integratorUid ?? null };
-    recordDenied(deps, { ...denied, actor: denied.principal.actor }, owner)
-      .catch(onError)
-      .finally(() => {
-        underWay -= 1;
-      });
-  };
+  const tenant = denied.resource.startsWith("tenants/") ? table.byId(denied.resource.split("/")[1] ?? "") : undefined;
+  const owner = { tenantUid: tenant?.uid ?? null, integratorUid: tenant?.integratorUid ?? null };
+  return recordDenied(deps, { ...denied, actor: denied.principal.actor }, owner);
 }
 
 async function createFirstKey(deps: Parameters<typeof createApiKey>[0], sql: Sql): Promise<string | undefined> {

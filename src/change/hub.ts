@@ -41,6 +41,8 @@ export interface Hub {
   publish(batch: Batch): void;
   subscribe(): Subscription;
   watchers(): number;
+  /** Ends every subscription as too slow: the node itself has missed changes. */
+  cutOff(): void;
   /** Ends every subscription once its queue is empty. */
   shutdown(): void;
 }
@@ -78,6 +80,9 @@ export function createHub(queueMax: number = QUEUE_MAX_BATCHES): Hub {
       };
     },
     watchers: () => members.size,
+    cutOff() {
+      for (const member of members) end(members, member, "too slow");
+    },
     shutdown() {
       for (const member of members) end(members, member, "shutdown");
     },

@@ -2,7 +2,7 @@ import { DomainError } from "../errors.ts";
 import { every } from "../platform/clock.ts";
 import { PLATFORM_SCOPE, readAs, type Sql, writeAs } from "../platform/postgres.ts";
 import { type Batch, comparePositions, type Hub, type Subscription } from "./hub.ts";
-import { type ChangeRow, deleteChangesBefore, type Position, selectChanges, selectFloor } from "./store.ts";
+import { type ChangeRow, deleteChangesBefore, type Position, selectChanges, selectUndecided } from "./store.ts";
 
 export interface FeedDeps {
   readonly sql: Sql;
@@ -10,6 +10,13 @@ export interface FeedDeps {
   readonly pollMs: number;
   /** Takes in each batch before the watchers hear of it: the node's memory is never behind what it tells. */
   readonly apply: (batch: Batch) => void;
+  /**
+   * Takes in changes whose place in the order is not known yet, again with each read. A long transaction anywhere in the
+   * cluster holds back the log; what ends a key or stops a tenant must not wait for it.
+   */
+  readonly hasten: (changes: readonly ChangeRow[]) => void;
+  /** Fills the node's memory anew, when what it has missed is forgotten; answers where it then stands. */
+  readonly reload: () => Promise<Position>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -39,6 +46,13 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
   const readOnce = async () => {
     for (let more = true; more; ) {
       const result = await readChanges(deps.sql, position, READ_LIMIT);
+      if (position.xid <= result.floor) {
+        position = await deps.reload();
+        through = position.xid;
+        deps.hub.cutOff();
+        continue;
+      }
+      if (result.undecided.length > 0) deps.hasten(result.undecided);
       more = !result.complete;
       through = result.position.xid;
       if (comparePositions(result.position, position) === 0) continue;
@@ -76,22 +90,31 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
 }
 
 /** Changes after a position, whole transactions only; complete when nothing more was decided at the time. */
-export async function readChanges(
-  sql: Sql,
-  after: Position,
-  limit: number,
-): Promise<{ changes: readonly ChangeRow[]; position: Position; complete: boolean }> {
-  const { rows, through } = await readAs(sql, PLATFORM_SCOPE, READ_TIMEOUT_MS, (tx) => selectChanges(tx, after, limit));
+export async function readChanges(sql: Sql, after: Position, limit: number): Promise<Reading> {
+  const [{ rows, through, floor }, undecided] = await readAs(sql, PLATFORM_SCOPE, READ_TIMEOUT_MS, (tx) =>
+    Promise.all([selectChanges(tx, after, limit), selectUndecided(tx, limit)]),
+  );
+  const common = { floor, undecided };
   if (rows.length < limit) {
     const end = { xid: through, seq: 0 };
-    return { changes: rows, position: comparePositions(end, after) > 0 ? end : after, complete: true };
+    return { ...common, changes: rows, position: comparePositions(end, after) > 0 ? end : after, complete: true };
   }
   const cut = rows.at(-1)?.xid;
   const whole = rows.filter((row) => row.xid !== cut);
   const last = whole.at(-1);
   // One transaction larger than a read is taken in a larger read.
   if (!last) return readChanges(sql, after, limit * 2);
-  return { changes: whole, position: { xid: last.xid, seq: last.seq }, complete: false };
+  return { ...common, changes: whole, position: { xid: last.xid, seq: last.seq }, complete: false };
+}
+
+/** What was read of the log at one time. */
+interface Reading {
+  readonly changes: readonly ChangeRow[];
+  readonly position: Position;
+  readonly complete: boolean;
+  /** The newest forgotten transaction. */
+  readonly floor: bigint;
+  readonly undecided: readonly ChangeRow[];
 }
 
 /**
@@ -105,13 +128,15 @@ export async function* follow(
   after: Position,
 ): AsyncGenerator<Batch> {
   let position = after;
-  const floor = await readAs(deps.sql, PLATFORM_SCOPE, READ_TIMEOUT_MS, selectFloor);
-  if (position.xid <= floor) {
-    const oldest = deps.token({ xid: floor + 1n, seq: 0 });
-    throw new DomainError("REVISION_COMPACTED", `changes before ${oldest} are forgotten`, { oldest_revision: oldest });
-  }
   for (let complete = false; !complete; ) {
     const result = await readChanges(deps.sql, position, READ_LIMIT);
+    // With each read: what is not read yet may be forgotten meanwhile.
+    if (position.xid <= result.floor) {
+      const oldest = deps.token({ xid: result.floor + 1n, seq: 0 });
+      throw new DomainError("REVISION_COMPACTED", `changes before ${oldest} are forgotten`, {
+        oldest_revision: oldest,
+      });
+    }
     complete = result.complete;
     position = result.position;
     if (result.changes.length > 0) yield { changes: result.changes, position };

@@ -46,16 +46,17 @@ export async function insertChange(
 
 /**
  * Reads changes after a position in commit order. A transaction's rows appear only when no older transaction is still
- * under way, so a late committer is never skipped; `through` is the bound below which all is decided.
+ * under way, so a late committer is never skipped; `through` is the bound below which all is decided. `floor` is the
+ * newest forgotten transaction: only a position above it has missed nothing.
  */
 export async function selectChanges(
   sql: Queryable,
   after: Position,
   limit: number,
-): Promise<{ rows: ChangeRow[]; through: bigint }> {
-  const rows = await sql<(Omit<ChangeRow, "xid"> & { xid: string; through: string })[]>`
-    with bound as (select pg_snapshot_xmin(pg_current_snapshot()) as xmin)
-    select bound.xmin::text as through, c.xid::text, c.seq, c.noun, c.resource, c.tenant_uid as "tenantUid",
+): Promise<{ rows: ChangeRow[]; through: bigint; floor: bigint }> {
+  const rows = await sql<(Omit<ChangeRow, "xid"> & { xid: string; through: string; floor: string })[]>`
+    with bound as (select pg_snapshot_xmin(pg_current_snapshot()) as xmin, xid as floor from change_floor)
+    select bound.xmin::text as through, bound.floor::text, c.xid::text, c.seq, c.noun, c.resource, c.tenant_uid as "tenantUid",
       c.integrator_uid as "integratorUid", c.before, c.after
     from bound left join lateral (
       select xid, seq, noun, resource, tenant_uid, integrator_uid, before, after from change
@@ -64,8 +65,19 @@ export async function selectChanges(
     order by c.xid, c.seq`;
   return {
     through: BigInt(rows[0]?.through ?? 0),
-    rows: rows.filter((row) => row.xid !== null).map(({ through: _, ...row }) => ({ ...row, xid: BigInt(row.xid) })),
+    floor: BigInt(rows[0]?.floor ?? 0),
+    rows: rows
+      .filter((row) => row.xid !== null)
+      .map(({ through: _, floor: __, ...row }) => ({ ...row, xid: BigInt(row.xid) })),
   };
+}
+
+/** The newest changes that are committed while an older transaction still runs: their place in the order is not known yet. */
+export async function selectUndecided(sql: Queryable, limit: number): Promise<ChangeRow[]> {
+  const rows = await sql<(Omit<ChangeRow, "xid"> & { xid: string })[]>`
+    select xid::text, seq, noun, resource, tenant_uid as "tenantUid", integrator_uid as "integratorUid", before, after
+    from change where xid >= pg_snapshot_xmin(pg_current_snapshot()) order by xid desc, seq desc limit ${limit}`;
+  return rows.map((row) => ({ ...row, xid: BigInt(row.xid) }));
 }
 
 /** The oldest transaction whose changes may still be running or unread: a snapshot taken now holds all before it. */
@@ -82,10 +94,4 @@ export async function deleteChangesBefore(sql: Queryable, at: number): Promise<n
   const [row] = deleted;
   if (row?.last) await sql`update change_floor set xid = greatest(xid, ${row.last}::xid8)`;
   return row?.n ?? 0;
-}
-
-/** The newest forgotten transaction: only a position above it has missed nothing. */
-export async function selectFloor(sql: Queryable): Promise<bigint> {
-  const [row] = await sql<{ xid: string }[]>`select xid::text from change_floor`;
-  return BigInt(row?.xid ?? 0);
 }

@@ -18,6 +18,8 @@ export interface QuotaTable {
   meterKind(meterId: string): MeterKind | undefined;
   /** Takes in a change of anything that limits are made of, and lets others pass. The tenants' own table comes first. */
   apply(change: Pick<ChangeRow, "noun" | "before" | "after" | "tenantUid">): void;
+  /** Forgets everything, to be filled anew. */
+  clear(): void;
 }
 
 export interface QuotaTableDeps {
@@ -90,6 +92,9 @@ export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MA
       takeIn(parts, change);
       if (change.tenantUid !== null) compiled.delete(change.tenantUid);
     },
+    clear() {
+      for (const part of [...Object.values(parts), compiled]) part.clear();
+    },
   };
 }
 
@@ -148,6 +153,7 @@ interface Rows<T> {
   /** Takes in a row unless a newer one is known, or takes it out when it is gone or no longer counts. */
   put(row: T, gone: boolean): void;
   drop(tenantUid: string): void;
+  clear(): void;
 }
 
 function createRows<T extends { readonly tenantUid: string; readonly revision: number }>(
@@ -166,5 +172,6 @@ function createRows<T extends { readonly tenantUid: string; readonly revision: n
       else byTenant.delete(row.tenantUid);
     },
     drop: (tenantUid) => void byTenant.delete(tenantUid),
+    clear: () => byTenant.clear(),
   };
 }

@@ -22,6 +22,8 @@ export interface Authenticator {
   requireActive(caller: Principal): Promise<Principal>;
   /** Forgets what is known of a key, because it has changed. */
   forgetKey(keyId: string): void;
+  /** Forgets the keys of a tenant or an integrator that is gone, its own keys with it; of everybody when undefined. */
+  forgetKeysOf(uid: string | undefined): void;
   /** The keys used since the last call of this. */
   takeUsedKeys(): string[];
 }
@@ -57,6 +59,12 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
     forgetKey(keyId) {
       generation += 1;
       cache.delete(keyId);
+    },
+    forgetKeysOf(uid) {
+      generation += 1;
+      for (const [keyId, key] of cache) {
+        if (uid === undefined || key?.tenantUid === uid || key?.integratorUid === uid) cache.delete(keyId);
+      }
     },
     takeUsedKeys() {
       const keys = [...used];

@@ -4,21 +4,37 @@ import type { Tenant } from "./tenant.ts";
 export interface TenantTable {
   byId(tenantId: string): Tenant | undefined;
   byUid(uid: string): Tenant | undefined;
+  /** The newest known state of a tenant; it may be ahead of the table's position. */
+  newest(uid: string): Tenant | undefined;
   all(): Tenant[];
   size(): number;
   /** Takes in a tenant, unless a newer state of it is known. */
   put(tenant: Tenant): void;
+  /** Takes note of a state whose place in the order of changes is not known yet. */
+  note(tenant: Tenant): void;
   /** Takes out a purged tenant. */
   remove(uid: string): void;
+  /** Takes out all tenants but these. */
+  retain(uids: ReadonlySet<string>): void;
 }
 
 /** Makes an empty table. */
 export function createTenantTable(): TenantTable {
   const byUid = new Map<string, Tenant>();
   const byId = new Map<string, Tenant>();
+  // Short: what is noted here arrives in the table as soon as it is decided.
+  const noted = new Map<string, Tenant>();
+  const remove = (uid: string) => {
+    const known = byUid.get(uid);
+    byUid.delete(uid);
+    noted.delete(uid);
+    // The name may have been given to a new tenant meanwhile.
+    if (known && byId.get(known.tenantId)?.uid === uid) byId.delete(known.tenantId);
+  };
   return {
     byId: (tenantId) => byId.get(tenantId),
     byUid: (uid) => byUid.get(uid),
+    newest: (uid) => noted.get(uid) ?? byUid.get(uid),
     all: () => [...byUid.values()],
     size: () => byUid.size,
     put(tenant) {
@@ -26,12 +42,15 @@ export function createTenantTable(): TenantTable {
       if (known && known.revision >= tenant.revision) return;
       byUid.set(tenant.uid, tenant);
       byId.set(tenant.tenantId, tenant);
+      if ((noted.get(tenant.uid)?.revision ?? 0) <= tenant.revision) noted.delete(tenant.uid);
     },
-    remove(uid) {
-      const known = byUid.get(uid);
-      byUid.delete(uid);
-      // The name may have been given to a new tenant meanwhile.
-      if (known && byId.get(known.tenantId)?.uid === uid) byId.delete(known.tenantId);
+    note(tenant) {
+      const known = noted.get(tenant.uid) ?? byUid.get(tenant.uid);
+      if (!known || known.revision < tenant.revision) noted.set(tenant.uid, tenant);
+    },
+    remove,
+    retain(uids) {
+      for (const uid of [...byUid.keys()]) if (!uids.has(uid)) remove(uid);
     },
   };
 }

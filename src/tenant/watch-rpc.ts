@@ -54,7 +54,7 @@ export async function* watchTenants(deps: WatchDeps, ctx: Ctx, request: WatchTen
     }
     const after = parsePosition(deps.database, request.resumeToken, "resume_token");
     try {
-      yield* beat(deps, view, follow(deps, subscription, after));
+      yield* beat(deps, view, after, follow(deps, subscription, after));
     } catch (error) {
       const compacted = error instanceof DomainError && error.reason === "REVISION_COMPACTED";
       if (!compacted || !request.resyncOnCompaction) throw error;
@@ -101,19 +101,25 @@ async function* fromStart(
     const resumeToken = complete ? deps.token(position) : "";
     yield { events, resumeToken, initialStateComplete: complete, resync: resync && start === 0 };
   }
-  yield* beat(deps, view, live(deps, subscription, position));
+  yield* beat(deps, view, position, live(deps, subscription, position));
 }
 
-// Turns batches into messages, and silence into heartbeats that carry the newest position.
-async function* beat(deps: WatchDeps, view: View, batches: AsyncGenerator<Batch>): AsyncGenerator<Message> {
-  let newest: Position | undefined;
+// Turns batches into messages, and silence into heartbeats that carry the position of what was sent: the node itself may
+// be further, while this watcher still reads old changes.
+async function* beat(
+  deps: WatchDeps,
+  view: View,
+  start: Position,
+  batches: AsyncGenerator<Batch>,
+): AsyncGenerator<Message> {
+  let newest = start;
   let next = batches.next();
   const timers = new AbortController();
   try {
     for (let quiet = pause(view, timers); ; ) {
       const result = await Promise.race([next, quiet]);
       if (result === "quiet") {
-        yield { resumeToken: deps.token(newest ?? deps.position()) };
+        yield { resumeToken: deps.token(newest) };
         quiet = pause(view, timers);
         continue;
       }

@@ -68,6 +68,7 @@ async function start(changed: Partial<Echo> = {}) {
         },
         requireActive: async (caller) => caller,
         forgetKey: () => {},
+        forgetKeysOf: () => {},
         takeUsedKeys: () => [],
       },
       findTenant: async () => undefined,
