@@ -1,4 +1,3 @@
-import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
@@ -6,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SERVICES } from "../../src/server/services.ts";
 import { type Clients, createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
+import { codeOf, RPCS } from "../support/rpcs.ts";
 
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
@@ -30,35 +30,11 @@ async function keyFor(role: string, scope: string, by: Clients = app.admin): Pro
   return app.clients(secret);
 }
 
-/** Calls an RPC with an empty request; answers the code it was refused with, or "ok". */
-async function probe(clients: Clients, service: (typeof SERVICES)[number], method: string): Promise<string> {
-  const desc = service.methods.find((candidate) => candidate.localName === method);
-  if (!desc) throw new Error(`${method} is gone`);
-  const call = (clients.of(service) as unknown as Record<string, (request: object) => unknown>)[method];
-  const request = create(desc.input);
-  const kind = desc.methodKind;
-  const streamed = (async function* () {
-    yield request;
-  })();
-  try {
-    const answer = call?.(kind === "client_streaming" || kind === "bidi_streaming" ? streamed : request);
-    if (kind === "unary" || kind === "client_streaming") await answer;
-    else for await (const _ of answer as AsyncIterable<unknown>) break;
-    return "ok";
-  } catch (error) {
-    return Code[ConnectError.from(error).code];
-  }
-}
-
-const RPCS = SERVICES.flatMap((service) => service.methods.map((method) => ({ service, name: method.localName })));
-
 describe("every RPC there is", () => {
   it("refuses a call without a key", async () => {
     const nobody = app.clients("");
-    const codes = await Promise.all(RPCS.map(({ service, name }) => probe(nobody, service, name)));
-    expect(Object.fromEntries(RPCS.map(({ name }, i) => [name, codes[i]]))).toEqual(
-      Object.fromEntries(RPCS.map(({ name }) => [name, "Unauthenticated"])),
-    );
+    const codes = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await codeOf(nobody, rpc)]));
+    expect(codes).toEqual(RPCS.map(({ name }) => [name, "Unauthenticated"]));
   });
 
   it("refuses the keys of a tenant that is not ACTIVE, within a second, streams under way included", async () => {
@@ -71,8 +47,8 @@ describe("every RPC there is", () => {
     const startedAt = performance.now();
     const ended = await refusal(drain(stream));
     const endedMs = performance.now() - startedAt;
-    const codes = await Promise.all(RPCS.map(({ service, name }) => probe(own, service, name)));
-    expect(new Set(codes)).toEqual(new Set(["PermissionDenied"]));
+    const codes = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await codeOf(own, rpc)]));
+    expect(codes).toEqual(RPCS.map(({ name }) => [name, "PermissionDenied"]));
     expect(ended.reason).toBe("TENANT_NOT_ACTIVE");
     expect(endedMs).toBeLessThan(1_000);
     await app.admin.tenants.resumeTenant({ name: "tenants/to-suspend", suspension: Suspension_Reason.POLICY });
@@ -123,16 +99,107 @@ describe("roles and scopes", () => {
     expect((await refusal(granted.tenants.archiveTenant({ name: "tenants/north-one" }))).code).toBe("PermissionDenied");
   });
 
-  it("records refused attempts with who and what", async () => {
+  it("leaves a tenant's plan, labels and region to those who administer it", async () => {
+    const north = await keyFor("integrator.admin", "integrators/north");
+    const own = await keyFor("tenant.admin", "tenants/north-one", north);
+    const write = (clients: Clients, tenant: object, ...paths: string[]) =>
+      clients.tenants.updateTenant({ tenant: { name: "tenants/north-one", ...tenant }, updateMask: { paths } });
+    await app.admin.plans.createPlan({ planId: "grand", plan: { displayName: "Grand" } });
+    for (const [field, value] of Object.entries({ plan: "plans/grand", labels: { vip: "yes" }, region: "moon" })) {
+      expect((await refusal(write(own, { [field]: value }, field))).reason).toBe("PERMISSION_DENIED");
+    }
+    expect((await write(own, { displayName: "Mine" }, "display_name")).tenant?.displayName).toBe("Mine");
+    expect((await write(north, { labels: { vip: "yes" } }, "labels")).tenant?.labels).toEqual({ vip: "yes" });
+  });
+
+  it("lets a partner lift what it may place, and not what the platform has stopped", async () => {
+    const north = await keyFor("integrator.admin", "integrators/north");
+    const integrator = "integrators/north";
+    await app.admin.tenants.createTenant({
+      tenantId: "north-two",
+      tenant: { displayName: "T", plan: "plans/basic", integrator },
+      activate: true,
+    });
+    const name = "tenants/north-two";
+    const { BILLING, SECURITY } = Suspension_Reason;
+    await north.tenants.suspendTenant({ name, suspension: BILLING });
+    expect((await refusal(north.tenants.suspendTenant({ name, suspension: SECURITY }))).reason).toBe(
+      "PERMISSION_DENIED",
+    );
+    await app.admin.tenants.suspendTenant({ name, suspension: SECURITY });
+    expect((await refusal(north.tenants.resumeTenant({ name, suspension: SECURITY }))).reason).toBe(
+      "PERMISSION_DENIED",
+    );
+    const { tenant } = await north.tenants.resumeTenant({ name, suspension: BILLING });
+    expect(tenant?.suspensions.map(({ reason }) => reason)).toEqual([SECURITY]);
+  });
+
+  it("lists an integrator's tenants by the link", async () => {
+    const page = await app.admin.tenants.listTenants({ filter: 'integrator = "integrators/north"', orderBy: "name" });
+    expect(page.tenants.map(({ name }) => name)).toEqual(["tenants/north-one", "tenants/north-two"]);
+    const moved = app.admin.tenants.updateTenant({
+      tenant: { name: "tenants/north-one", integrator: "integrators/south" },
+      updateMask: { paths: ["integrator"] },
+    });
+    expect((await refusal(moved)).fields).toEqual(["update_mask"]);
+  });
+
+  it("ends the keys of an integrator that is deleted", async () => {
+    await app.admin.integrators.createIntegrator({ integratorId: "leaving", integrator: { displayName: "L" } });
+    const own = await keyFor("integrator.admin", "integrators/leaving");
+    await own.tenants.listTenants({});
+    await app.admin.integrators.deleteIntegrator({ name: "integrators/leaving" });
+    await expect.poll(() => refusalCode(own), { timeout: 1_000 }).toBe("Unauthenticated");
+  });
+
+  it("tells a caller which permissions it has, on what it reaches", async () => {
+    const own = await keyFor("tenant.viewer", "tenants/north-one");
+    const north = await keyFor("integrator.admin", "integrators/north");
+    const permissions = ["tenants.get", "tenants.update", "integrators.get", "no.such"];
+    const asked = async (clients: Clients, resource: string) =>
+      (await clients.access.testPermissions({ resource, permissions })).permissions;
+    expect(await asked(own, "tenants/north-one")).toEqual(["tenants.get"]);
+    expect(await asked(own, "tenants/south-one")).toEqual([]);
+    expect(await asked(north, "tenants/north-one")).toEqual(permissions.slice(0, 3));
+    expect(await asked(north, "tenants/nothing-here")).toEqual([]);
+    expect(await asked(north, "integrators/north")).toEqual(permissions.slice(0, 3));
+    expect(await asked(app.admin, "platform")).toEqual(permissions.slice(0, 3));
+    const many = own.access.testPermissions({ resource: "platform", permissions: Array(101).fill("tenants.get") });
+    expect((await refusal(many)).fields).toEqual(["permissions"]);
+    expect((await refusal(own.access.testPermissions({ resource: "moons/io" }))).fields).toEqual(["resource"]);
+  });
+
+  it("records refused attempts with who and what, whoever refuses them, the same one once", async () => {
     const viewer = await keyFor("tenant.viewer", "tenants/north-one");
-    await refusal(viewer.tenants.archiveTenant({ name: "tenants/north-one" }));
+    const north = await keyFor("integrator.admin", "integrators/north");
+    const denied = async (filter: string) => {
+      const page = await app.admin.audit.listAuditEntries({ filter: `outcome = DENIED AND ${filter}` });
+      return page.entries.map(({ resource, reason }) => [resource, reason]);
+    };
+    const archive = 'method = "*ArchiveTenant"';
+    const before = (await denied(archive)).length;
+    for (let i = 0; i < 3; i += 1) await refusal(viewer.tenants.archiveTenant({ name: "tenants/north-one" }));
+    // Refused within the verb, not by the RPC's own rule.
+    const apiKey = { displayName: "k", role: "platform.admin", scope: "platform" };
+    await refusal(north.access.createApiKey({ apiKey }));
+    await expect.poll(() => denied('method = "*CreateApiKey"')).not.toEqual([]);
+    expect(await denied(archive)).toHaveLength(before + 1);
+    expect((await denied(archive))[0]).toEqual([
+      "tenants/north-one",
+      "permission tenants.archive is needed on tenants/north-one",
+    ]);
+  });
+
+  it("records that a tenant's key was refused because the tenant is suspended", async () => {
+    const tenant = { displayName: "T", plan: "plans/basic" };
+    await app.admin.tenants.createTenant({ tenantId: "stopped", tenant, activate: true });
+    const own = await keyFor("tenant.viewer", "tenants/stopped");
+    await app.admin.tenants.suspendTenant({ name: "tenants/stopped", suspension: Suspension_Reason.BILLING });
+    await expect.poll(() => refusalCode(own)).toBe("PermissionDenied");
+    const filter = 'outcome = DENIED AND resource = "tenants/stopped"';
     await expect
-      .poll(async () => {
-        const filter = 'outcome = DENIED AND method = "*ArchiveTenant" AND resource = "tenants/north-one"';
-        const { entries } = await app.admin.audit.listAuditEntries({ filter });
-        return entries.length;
-      })
-      .toBeGreaterThan(0);
+      .poll(async () => (await app.admin.audit.listAuditEntries({ filter })).entries.map(({ reason }) => reason))
+      .toContain("tenants/stopped is SUSPENDED (BILLING)");
   });
 });
 

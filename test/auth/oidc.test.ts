@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:http";
+import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
@@ -15,7 +16,7 @@ beforeAll(async () => {
   const jwk = { ...(await exportJWK(keys.publicKey)), kid: "one", alg: "ES256", use: "sig" };
   provider = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
-    const discovery = request.url === "/.well-known/openid-configuration";
+    const discovery = request.url?.endsWith("/.well-known/openid-configuration");
     response.end(JSON.stringify(discovery ? { issuer, jwks_uri: `${issuer}/keys` } : { keys: [jwk] }));
   });
   await new Promise<void>((ready) => provider.listen(0, "127.0.0.1", ready));
@@ -26,6 +27,9 @@ beforeAll(async () => {
   await app.admin.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
   const tenant = { displayName: "T", plan: "plans/basic" };
   for (const tenantId of ["acme", "other"]) await app.admin.tenants.createTenant({ tenantId, tenant, activate: true });
+  await app.admin.integrators.createIntegrator({ integratorId: "north", integrator: { displayName: "North" } });
+  const linked = { ...tenant, integrator: "integrators/north" };
+  await app.admin.tenants.createTenant({ tenantId: "linked", tenant: linked, activate: true });
   await app.admin.users.createUser({ parent: "tenants/acme", user: { email: "Ann@acme.org", role: "tenant.viewer" } });
 });
 afterAll(async () => {
@@ -38,14 +42,14 @@ function token(
   claims: JWTPayload,
   options: { audience?: string; key?: CryptoKey; expiresIn?: string } = {},
 ): Promise<string> {
-  return new SignJWT(claims)
+  const { expiresIn = "5m" } = options;
+  const jwt = new SignJWT(claims)
     .setProtectedHeader({ alg: "ES256", kid: "one" })
     .setIssuer(issuer)
     .setSubject("someone")
     .setAudience(options.audience ?? "tenantplane")
-    .setIssuedAt()
-    .setExpirationTime(options.expiresIn ?? "5m")
-    .sign(options.key ?? keys.privateKey);
+    .setIssuedAt();
+  return (expiresIn === "" ? jwt : jwt.setExpirationTime(expiresIn)).sign(options.key ?? keys.privateKey);
 }
 
 const ann = { tenant: "acme", email: "ann@acme.org", email_verified: true };
@@ -62,7 +66,9 @@ describe("a token of the identity provider", () => {
   it("has the roles of its claim, each within its scope", async () => {
     const operator = app.clients(await token({ tenantplane_roles: ["platform.operator"] }));
     const admin = app.clients(await token({ tenantplane_roles: ["tenant.admin@tenants/other"] }));
-    expect((await operator.tenants.listTenants({})).tenants.length).toBe(2);
+    const partner = app.clients(await token({ tenantplane_roles: ["integrator.admin@integrators/north"] }));
+    expect((await operator.tenants.listTenants({})).tenants.length).toBe(3);
+    expect((await partner.tenants.listTenants({})).tenants.map((tenant) => tenant.name)).toEqual(["tenants/linked"]);
     expect((await admin.tenants.listTenants({})).tenants.map((tenant) => tenant.name)).toEqual(["tenants/other"]);
   });
 
@@ -83,6 +89,16 @@ describe("a token of the identity provider", () => {
     expect(disabled.reason).toBe("CREDENTIALS_INVALID");
   });
 
+  it("keeps what it may use when one of its tenants is stopped", async () => {
+    const roles = ["tenant.admin@tenants/other", "tenant.viewer@tenants/linked"];
+    const both = app.clients(await token({ tenantplane_roles: roles }));
+    const names = async () => (await both.tenants.listTenants({})).tenants.map(({ name }) => name);
+    expect(await names()).toEqual(["tenants/linked", "tenants/other"]);
+    await app.admin.tenants.suspendTenant({ name: "tenants/other", suspension: Suspension_Reason.POLICY });
+    await expect.poll(names, { timeout: 1_000 }).toEqual(["tenants/linked"]);
+    await app.admin.tenants.resumeTenant({ name: "tenants/other", suspension: Suspension_Reason.POLICY });
+  });
+
   const bad: [string, () => Promise<string>][] = [
     ["signed by another key", () => token(ann, { key: strangers.privateKey })],
     ["for another audience", () => token(ann, { audience: "elsewhere" })],
@@ -90,6 +106,11 @@ describe("a token of the identity provider", () => {
     ["without any role here", () => token({})],
     ["with an unverified address", () => token({ ...ann, email_verified: false })],
     ["with a role that does not fit its scope", () => token({ tenantplane_roles: ["platform.admin@tenants/other"] })],
+    [
+      "with a role in an integrator that is not there",
+      () => token({ tenantplane_roles: ["integrator.admin@integrators/x"] }),
+    ],
+    ["that never expires", () => token(ann, { expiresIn: "" })],
     ["that is no token", async () => "a.b.c"],
   ];
   for (const [what, make] of bad) {
@@ -101,4 +122,19 @@ describe("a token of the identity provider", () => {
       });
     });
   }
+});
+
+describe("an identity provider that can't be asked", () => {
+  it.each([
+    ["is away", "http://127.0.0.1:1", ""],
+    ["names another issuer in its document", "", "/realm"],
+  ])("which %s is a fault of ours that passes, not of the token", async (_, away, path) => {
+    const settings = { OIDC_ISSUER: away || `${issuer}${path}`, REDIS_URL: "" };
+    const own = await createDatabase();
+    const other = await startTestApp(own, { settings });
+    const refused = await refusal(other.clients(await token(ann)).tenants.listTenants({}));
+    await other.stop();
+    await own.drop();
+    expect(refused).toEqual({ code: "Unavailable", reason: "ISSUER_UNAVAILABLE", fields: [] });
+  });
 });

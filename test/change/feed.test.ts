@@ -2,7 +2,7 @@ import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createHub } from "../../src/change/hub.ts";
-import { startFeed } from "../../src/change/service.ts";
+import { readChanges, startFeed } from "../../src/change/service.ts";
 import { openPostgres } from "../../src/platform/postgres.ts";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
@@ -76,6 +76,30 @@ describe("while a long transaction elsewhere in the cluster holds back the log",
     }
     await stream.return?.();
     expect(epochs).toEqual([3n, 4n]);
+  });
+});
+
+describe("a transaction of several changes", () => {
+  it("is read whole, however small the reads are", async () => {
+    const sql = openPostgres(database.url, { poolSize: 1, role: "tenantplane_app" });
+    await owner.begin(async (tx) => {
+      for (const n of [1, 2, 3, 4, 5]) {
+        await tx`insert into change (noun, resource, at) values ('plan', ${`plans/whole-${n}`}, now())`;
+      }
+    });
+    await owner`insert into change (noun, resource, at) values ('plan', 'plans/after', now())`;
+    const batches: string[][] = [];
+    let position = { xid: 0n, seq: 0 };
+    for (let complete = false; !complete; ) {
+      const result = await readChanges(sql, position, 2);
+      batches.push(result.changes.map(({ resource }) => resource));
+      ({ position, complete } = result);
+    }
+    await sql.end();
+    const whole = [1, 2, 3, 4, 5].map((n) => `plans/whole-${n}`);
+    const found = batches.filter((batch) => batch.some((resource) => resource.startsWith("plans/whole-")));
+    expect(found.map((batch) => batch.filter((resource) => whole.includes(resource)))).toEqual([whole]);
+    expect(batches.length).toBeGreaterThan(1);
   });
 });
 

@@ -3,6 +3,8 @@ import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
+import { callRpc, RPCS, type RpcOf } from "../support/rpcs.ts";
+import { seeded } from "../support/seeded.ts";
 
 const redisUrl = inject("redisUrl");
 if (redisUrl === "") console.warn("No Redis: the suite of several nodes is skipped.");
@@ -34,20 +36,68 @@ describe.skipIf(redisUrl === "")("two nodes on one database", () => {
     expect(value?.events.map((event: { tenant?: { name: string } }) => event.tenant?.name)).toEqual(["tenants/across"]);
   });
 
-  it("refuse a suspended tenant's key within a second, whichever node suspended it", async () => {
+  it("refuse a suspended tenant's key on every RPC and every stream within a second, whichever node suspended it", async () => {
     const tenant = { displayName: "A", plan: "plans/basic" };
     await first.admin.tenants.createTenant({ tenantId: "gated", tenant, activate: true });
-    const apiKey = { displayName: "k", role: "tenant.viewer", scope: "tenants/gated" };
+    const apiKey = { displayName: "k", role: "tenant.admin", scope: "tenants/gated" };
     const { secret } = await first.admin.access.createApiKey({ apiKey });
-    const own = second.clients(secret).tenants;
-    await own.getTenant({ name: "tenants/gated" });
+    const own = second.clients(secret);
+    await own.tenants.getTenant({ name: "tenants/gated" });
+    const stream = own.tenants.watchTenants({})[Symbol.asyncIterator]();
+    await stream.next();
     await first.admin.tenants.suspendTenant({ name: "tenants/gated", suspension: Suspension_Reason.SECURITY });
-    const reason = () =>
-      refusal(own.getTenant({ name: "tenants/gated" })).then(
-        (r) => r.reason,
-        () => "allowed",
-      );
-    await expect.poll(reason, { timeout: 1_000, interval: 20 }).toBe("TENANT_NOT_ACTIVE");
+    const before = Date.now() + 1_000;
+    const refusedInTime = async (rpc: RpcOf) => {
+      while (Date.now() < before) {
+        const refused = await refusal(callRpc(own, rpc, {})).catch(() => undefined);
+        if (refused?.reason === "TENANT_NOT_ACTIVE") return "in time";
+      }
+      return "late";
+    };
+    const ended = refusal(
+      (async () => {
+        for (let next = await stream.next(); !next.done; next = await stream.next());
+      })(),
+    );
+    const outcomes = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await refusedInTime(rpc)]));
+    expect(outcomes).toEqual(RPCS.map(({ name }) => [name, "in time"]));
+    expect([(await ended).reason, Date.now() < before]).toEqual(["TENANT_NOT_ACTIVE", true]);
+  });
+
+  const seed = Number(process.env.SEED ?? 20_260_202);
+  it(`give a watcher that goes from one to the other every write once and in order (SEED=${seed})`, async () => {
+    const random = seeded(seed);
+    const names = Array.from({ length: 4 }, (_, i) => `tenants/roam-${i}`);
+    const tenant = { displayName: "A", plan: "plans/basic", labels: { n: "0" } };
+    for (const name of names) await first.admin.tenants.createTenant({ tenantId: name.slice(8), tenant });
+    const writes = 40;
+    // Each tenant is written through both nodes in turn, all tenants at once.
+    const writers = names.map(async (name) => {
+      for (let n = 1; n <= writes; n += 1) {
+        const node = random() < 0.5 ? first : second;
+        const labels = { n: String(n) };
+        await node.admin.tenants.updateTenant({ tenant: { name, labels }, updateMask: { paths: ["labels"] } });
+      }
+    });
+    const seen = new Map<string, number[]>(names.map((name) => [name, []]));
+    const finished = () => names.every((name) => seen.get(name)?.at(-1) === writes);
+    let resumeToken = "";
+    for (let round = 0; !finished(); round += 1) {
+      const node = round % 2 === 0 ? first : second;
+      let budget = 1 + Math.floor(random() * 6);
+      const request = { resumeToken, filter: 'name = "tenants/roam-*"' };
+      for await (const message of node.admin.tenants.watchTenants(request)) {
+        for (const { tenant: found } of message.events) seen.get(found?.name ?? "")?.push(Number(found?.labels.n));
+        if (message.resumeToken !== "") resumeToken = message.resumeToken;
+        budget -= 1;
+        if (finished() || (budget <= 0 && resumeToken !== "")) break;
+      }
+    }
+    await Promise.all(writers);
+    for (const name of names) {
+      const [start = 0] = seen.get(name) ?? [];
+      expect(seen.get(name)).toEqual(Array.from({ length: writes - start + 1 }, (_, i) => start + i));
+    }
   });
 
   it("serve a steady load through a rolling restart without a failed call", async () => {
