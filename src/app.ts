@@ -27,6 +27,7 @@ import { OperatorError } from "./platform/operator-error.ts";
 import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
 import { openBell } from "./platform/redis.ts";
 import { scanFacts } from "./quota/facts-store.ts";
+import { takeSeat } from "./quota/seat-service.ts";
 import { createQuotaTable, type QuotaTable } from "./quota/table.ts";
 import { accessRpc } from "./server/access-rpc.ts";
 import { type Authenticator, createAuthenticator } from "./server/authenticate.ts";
@@ -113,7 +114,7 @@ async function construct(
     feed?.nudge();
     bell?.ring();
   };
-  const deps = { sql, clock, ids, nudge, seal, sha256 };
+  const deps = { sql, clock, ids, nudge, seal, sha256, takeSeat };
   const find = finders(sql, table);
   const authenticator = createAuthenticator({
     ...deps,

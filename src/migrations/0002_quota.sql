@@ -122,10 +122,10 @@ create policy own_tenant on seat_count using (tenant_uid = any ((select app_tena
 create policy read_all on meter for select
   using ((select app_tenants()) is not null or (select app_integrators()) is not null);
 
--- What a tenant's own transaction must know of its integrator, of which it may see no row: its limits and its seats.
-create function integrator_quota(integrator uuid)
-  returns table (integrator_id text, limits jsonb, revision bigint, created_at timestamptz, seats bigint)
+-- What a tenant's own transaction must know of its integrator, of which it may see no row: its limits, and its seats.
+create function integrator_limits(integrator uuid)
+  returns table (integrator_id text, limits jsonb, revision bigint, created_at timestamptz)
   language sql stable set app.platform = 'on'
-  as $$ select i.integrator_id, i.limits, i.revision, i.created_at,
-      (select coalesce(sum(s.used_amount), 0)::bigint from seat_count s where s.integrator_uid = i.uid)
-    from integrator i where i.uid = integrator $$;
+  as $$ select i.integrator_id, i.limits, i.revision, i.created_at from integrator i where i.uid = integrator $$;
+create function integrator_seats(integrator uuid) returns bigint language sql stable set app.platform = 'on'
+  as $$ select coalesce(sum(used_amount), 0)::bigint from seat_count where integrator_uid = integrator $$;

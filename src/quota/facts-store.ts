@@ -7,28 +7,24 @@ import type { IntegratorFacts, PlanLimits, QuotaFacts } from "./resolve.ts";
 
 /** Everything that a tenant's limits are made of, as the transaction sees it. */
 export async function selectFacts(sql: Queryable, tenant: Tenant): Promise<QuotaFacts> {
-  const [[plan], overrides, grants, periods, found] = await Promise.all([
+  const [[plan], overrides, grants, periods, [integrator]] = await Promise.all([
     sql<PlanLimits[]>`select plan_uid as uid, version, limits from plan_version
       where plan_uid = ${tenant.planUid} and version = ${tenant.planVersion}`,
     selectOpenOverrides(sql, tenant.uid),
     selectOpenGrants(sql, tenant.uid),
     selectPeriods(sql, tenant.uid),
-    tenant.integratorUid === null ? undefined : selectIntegratorQuota(sql, tenant.integratorUid),
+    sql<IntegratorFacts[]>`
+      select ${tenant.integratorUid}::uuid as uid, integrator_id as "integratorId", limits, revision,
+        created_at as "createdAt"
+      from integrator_limits(${tenant.integratorUid})`,
   ]);
-  return { tenant, plan: plan ?? { limits: [] }, overrides, grants, periods, integrator: found?.integrator };
+  return { tenant, plan: plan ?? { limits: [] }, overrides, grants, periods, integrator };
 }
 
-/** An integrator's limits and the seats of all its tenants; seen even by those who may see no row of it. */
-export async function selectIntegratorQuota(
-  sql: Queryable,
-  uid: string,
-): Promise<{ integrator: IntegratorFacts; seats: number } | undefined> {
-  const [row] = await sql<(IntegratorFacts & { seats: number })[]>`
-    select ${uid}::uuid as uid, integrator_id as "integratorId", limits, revision, created_at as "createdAt", seats
-    from integrator_quota(${uid})`;
-  if (!row) return undefined;
-  const { seats, ...integrator } = row;
-  return { integrator, seats };
+/** The seats that the users of all of an integrator's tenants take: also for those who may not see them. */
+export async function selectIntegratorSeats(sql: Queryable, integratorUid: string): Promise<number> {
+  const [row] = await sql<{ seats: number }[]>`select integrator_seats(${integratorUid}) as seats`;
+  return row?.seats ?? 0;
 }
 
 /** The seats that a tenant's users take. */

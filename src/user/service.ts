@@ -12,6 +12,8 @@ import { auditView, type User, userName } from "./user.ts";
 
 export interface UserDeps extends MutationDeps {
   readonly seal: Seal;
+  /** Makes sure that one more user finds a seat, within the write that adds it. Throws SEAT_LIMIT_REACHED. */
+  readonly takeSeat: (mutation: Mutation, tenant: Tenant) => Promise<void>;
 }
 
 /** What a caller decides of a user. */
@@ -22,7 +24,7 @@ export interface NewUser {
   readonly disabled: boolean;
 }
 
-/** Adds a user to a tenant. Throws RESOURCE_NOT_FOUND, RESOURCE_EXISTS and TENANT_DELETED. */
+/** Adds a user to a tenant. Throws RESOURCE_NOT_FOUND, RESOURCE_EXISTS, TENANT_DELETED and SEAT_LIMIT_REACHED. */
 export async function createUser(deps: UserDeps, ctx: Ctx, tenantId: string, input: NewUser): Promise<User> {
   const { value } = await mutate(deps, ctx, tenantName(tenantId), async (mutation) =>
     addUser(deps, mutation, await requireTenant(mutation.tx, tenantId), input),
@@ -30,13 +32,14 @@ export async function createUser(deps: UserDeps, ctx: Ctx, tenantId: string, inp
   return value;
 }
 
-/** Adds a user within a write that holds the tenant's root. Throws RESOURCE_EXISTS and TENANT_DELETED. */
+/** Adds a user within a write under the tenant's root. Throws RESOURCE_EXISTS, TENANT_DELETED and SEAT_LIMIT_REACHED. */
 export async function addUser(deps: UserDeps, mutation: Mutation, tenant: Tenant, input: NewUser): Promise<User> {
   requireKept(tenant);
   const name = tenantName(tenant.tenantId);
   if (await selectUserByEmail(mutation.tx, tenant.tenantId, input.email)) {
     throw alreadyExists("User", `a user of this email address in ${name}`);
   }
+  if (!input.disabled) await deps.takeSeat(mutation, tenant);
   const user: User = {
     ...input,
     userId: deps.ids.uuid(),
@@ -77,17 +80,19 @@ export async function listUsers(
 /** The fields that an update may write, with the ones it does write. */
 export type UserPatch = Partial<Omit<NewUser, "email">>;
 
-/** Changes a user. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH and TENANT_DELETED. */
+/** Changes a user. Throws RESOURCE_NOT_FOUND, ETAG_MISMATCH, TENANT_DELETED and SEAT_LIMIT_REACHED. */
 export async function updateUser(
   deps: UserDeps,
   ctx: Ctx,
   input: { tenantId: string; userId: string; etag: string; patch: UserPatch },
 ): Promise<User> {
-  const { value } = await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, tenantName(input.tenantId), async (mutation) => {
+    const { tx, now, record } = mutation;
     const tenant = await requireTenant(tx, input.tenantId);
     const before = await requireUser(tx, input.tenantId, input.userId);
     requireEtag(input.etag, before.userId, before.revision, userName(before));
     requireKept(tenant);
+    if (before.disabled && input.patch.disabled === false) await deps.takeSeat(mutation, tenant);
     const after = { ...before, ...input.patch, revision: before.revision + 1, updatedAt: now };
     await updateUserRow(tx, after);
     await record({ ...noun(before, tenant), before, after });
