@@ -3,6 +3,7 @@ import { AccessService } from "./gen/tenantplane/v1/access_pb.ts";
 import { AuditService } from "./gen/tenantplane/v1/audit_pb.ts";
 import { IntegratorService } from "./gen/tenantplane/v1/integrator_pb.ts";
 import { PlanService } from "./gen/tenantplane/v1/plan_pb.ts";
+import { QuotaService } from "./gen/tenantplane/v1/quota_pb.ts";
 import { TenantService } from "./gen/tenantplane/v1/tenant_pb.ts";
 import { UserService } from "./gen/tenantplane/v1/user_pb.ts";
 
@@ -14,6 +15,7 @@ export interface Clients {
   readonly users: Client<typeof UserService>;
   readonly access: Client<typeof AccessService>;
   readonly audit: Client<typeof AuditService>;
+  readonly quotas: Client<typeof QuotaService>;
 }
 
 /** Makes the clients over any transport of Connect. */
@@ -25,5 +27,6 @@ export function createClientsOver(transport: Transport): Clients {
     users: createClient(UserService, transport),
     access: createClient(AccessService, transport),
     audit: createClient(AuditService, transport),
+    quotas: createClient(QuotaService, transport),
   };
 }

@@ -8,10 +8,27 @@ export * from "./gen/tenantplane/v1/access_pb.ts";
 export * from "./gen/tenantplane/v1/audit_pb.ts";
 export * from "./gen/tenantplane/v1/consistency_pb.ts";
 export * from "./gen/tenantplane/v1/integrator_pb.ts";
+export * from "./gen/tenantplane/v1/limit_pb.ts";
 export * from "./gen/tenantplane/v1/plan_pb.ts";
+export * from "./gen/tenantplane/v1/quota_admin_pb.ts";
+export * from "./gen/tenantplane/v1/quota_check_pb.ts";
 export * from "./gen/tenantplane/v1/tenant_pb.ts";
 export * from "./gen/tenantplane/v1/user_pb.ts";
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
+export type { LeaseOptions } from "./quota/lease.ts";
+export {
+  type CheckOptions,
+  type ConsumeOptions,
+  createQuotaClient,
+  type HeldLease,
+  type QuotaClient,
+  type QuotaClientOptions,
+} from "./quota/quota-client.ts";
+export type { Reservation, Reserved, ReserveOptions } from "./quota/reservation.ts";
+export type { QuotaAllowed, QuotaDenied, QuotaFacts, QuotaResult, QuotaUndecided } from "./quota/result.ts";
+export type { Timing } from "./quota/timing.ts";
+export { followUsage, type UsageOptions } from "./quota/usage.ts";
+export type { QuotaAmount, QuotaUse } from "./quota/use.ts";
 export { createRetry, type RetryOptions } from "./retry.ts";
 export { watchTenants } from "./watch.ts";
 

@@ -3,6 +3,7 @@ import { type Clients, createClientsOver } from "./clients.ts";
 
 export type { Clients } from "./clients.ts";
 export { fieldViolations, reasonOf, retryAfterMs } from "./errors.ts";
+export { followUsage, type UsageOptions } from "./quota/usage.ts";
 export { watchTenants } from "./watch.ts";
 
 /** How to reach a server from a browser, or from anything else that has `fetch`. */
