@@ -18,6 +18,8 @@ export interface Ctx {
   /** When the call must be over, on the monotonic clock; Infinity for streams and jobs. */
   readonly deadline: number;
   readonly signal: AbortSignal;
+  /** Sets a header of an HTTP answer; undefined for callers on the gRPC port, whose answers say it all in the message. */
+  readonly setHttpHeader: ((name: string, value: string) => void) | undefined;
 }
 
 /** What the database shows to this caller: the sum of what its bindings reach. */
@@ -43,5 +45,6 @@ export function systemCtx(actor: string, method: string): Ctx {
     callerAddress: "",
     deadline: Number.POSITIVE_INFINITY,
     signal: new AbortController().signal,
+    setHttpHeader: undefined,
   };
 }

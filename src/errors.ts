@@ -31,7 +31,10 @@ export const REASONS = {
   CREDENTIALS_MISSING: { code: "unauthenticated", meaning: "The call has no credentials." },
   CREDENTIALS_INVALID: { code: "unauthenticated", meaning: "The credentials are unknown, expired or revoked." },
   PERMISSION_DENIED: { code: "permission_denied", meaning: "The caller lacks the permission on the resource." },
-  TENANT_NOT_ACTIVE: { code: "permission_denied", meaning: "The caller belongs to a tenant that is not ACTIVE." },
+  TENANT_NOT_ACTIVE: {
+    code: "permission_denied",
+    meaning: "The tenant that the caller belongs to, or that is to use something, is not ACTIVE.",
+  },
   RESOURCE_NOT_FOUND: { code: "not_found", meaning: "There is no such resource." },
   RESOURCE_EXISTS: { code: "already_exists", meaning: "A resource of this name exists." },
   ILLEGAL_TRANSITION: { code: "failed_precondition", meaning: "The tenant's state does not allow the verb." },
@@ -57,6 +60,7 @@ export const REASONS = {
   SEAT_LIMIT_REACHED: { code: "resource_exhausted", meaning: "All seats are taken; QuotaFailure names the limits." },
   OVERLOADED: { code: "resource_exhausted", meaning: "Too many of these at once: retry later." },
   SHUTTING_DOWN: { code: "unavailable", meaning: "This server is shutting down: retry, another one will answer." },
+  DECISION_UNAVAILABLE: { code: "unavailable", meaning: "It could not be decided in time; nothing tells what to do." },
   DATABASE_UNAVAILABLE: { code: "unavailable", meaning: "The database can't be reached now: retry." },
   ISSUER_UNAVAILABLE: { code: "unavailable", meaning: "The identity provider's keys can't be read now: retry." },
   DEADLINE_EXCEEDED: { code: "deadline_exceeded", meaning: "The call took longer than its deadline." },
@@ -105,6 +109,8 @@ export interface QuotaViolation {
   readonly limitId: string;
   /** The effective amount. */
   readonly amount: bigint;
+  /** What the limit is counted by, such as {tenant: "tenants/acme"}. */
+  readonly dimensions?: Readonly<Record<string, string>>;
 }
 
 /** What an error carries beside its reason. */

@@ -16,6 +16,8 @@ const COLLECTIONS: Readonly<Record<string, RegExp>> = {
   meters: METER_ID,
   quotaOverrides: /^[a-z0-9-]{1,63}$/,
   quotaGrants: /^[a-z0-9-]{1,63}$/,
+  reservations: /^[a-z0-9-]{1,63}$/,
+  leases: /^[a-z0-9-]{1,63}$/,
 };
 
 /**

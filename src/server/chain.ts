@@ -150,6 +150,7 @@ function contextOf(
     get signal() {
       return call.signal;
     },
+    setHttpHeader: call.isHttp ? call.setHeader : undefined,
   };
 }
 
@@ -158,7 +159,15 @@ function idempotency({ deps, method }: Rpc, request: Message): Ctx["idempotency"
   if (requestId === "") return undefined;
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId))
     throw invalidField("request_id", "must be a UUID");
-  return { requestId: requestId.toLowerCase(), hash: hex(deps.sha256(requestText(method.input, request))) };
+  let hash: string | undefined;
+  return {
+    requestId: requestId.toLowerCase(),
+    // Not all need it, and it costs more than the rest of the chain.
+    get hash() {
+      hash ??= hex(deps.sha256(requestText(method.input, request)));
+      return hash;
+    },
+  };
 }
 
 function reasonOf(reason: string | undefined): string {

@@ -22,6 +22,12 @@ export function fromTimestamp(timestamp: Timestamp): number {
   return Number(timestamp.seconds) * 1_000 + Math.floor(timestamp.nanos / 1_000_000);
 }
 
+/** Milliseconds as a Duration. */
+export function toDuration(ms: number): { seconds: bigint; nanos: number } {
+  const seconds = Math.floor(ms / 1_000);
+  return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1_000) * 1_000_000) };
+}
+
 /** A Duration in milliseconds, or `fallback` when unset; a problem on `field` when out of range. */
 export function durationMs(
   problems: Problems,

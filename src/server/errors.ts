@@ -11,6 +11,7 @@ import {
 } from "@tenantplane/sdk/gen/google/rpc/error_details_pb";
 import { DomainError, type ErrorCode, type QuotaViolation, type Reason } from "../errors.ts";
 import { databaseError } from "../mutation.ts";
+import { toDuration } from "./convert.ts";
 
 /** The one table from the domain's codes to gRPC's. */
 export const CODES: Readonly<Record<ErrorCode, Code>> = {
@@ -68,15 +69,23 @@ export function toConnectError(error: DomainError, callId: string): ConnectError
     ...(quota ? [{ desc: QuotaFailureSchema, value: { violations: quota.map(toQuotaViolation) } }] : []),
     ...(retryAfterMs === undefined
       ? []
-      : [{ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationOf(retryAfterMs) }) }]),
+      : [
+          {
+            desc: RetryInfoSchema,
+            value: create(RetryInfoSchema, { retryDelay: toDuration(Math.ceil(retryAfterMs)) }),
+          },
+        ]),
   ]);
 }
 
-function toQuotaViolation({ subject, description, meter, limitId, amount }: QuotaViolation) {
-  const apiService = "tenantplane.v1.QuotaService";
-  return { subject, description, apiService, quotaMetric: meter, quotaId: limitId, quotaValue: amount };
-}
-
-function durationOf(ms: number) {
-  return { seconds: BigInt(Math.floor(ms / 1_000)), nanos: Math.round(ms % 1_000) * 1_000_000 };
+function toQuotaViolation({ subject, description, meter, limitId, amount, dimensions = {} }: QuotaViolation) {
+  return {
+    subject,
+    description,
+    apiService: "tenantplane.v1.QuotaService",
+    quotaMetric: meter,
+    quotaId: limitId,
+    quotaDimensions: { ...dimensions },
+    quotaValue: amount,
+  };
 }

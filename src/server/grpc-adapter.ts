@@ -156,6 +156,7 @@ function callOf(
     method,
     header: (name) => call.metadata.get(name)[0]?.toString(),
     setHeader: (name, value) => headers.set(name, value),
+    isHttp: false,
     peer: call.getPeer(),
     timeoutMs: timeLeftMs(call),
     get signal() {

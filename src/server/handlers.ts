@@ -46,6 +46,8 @@ export interface Call {
   readonly method: DescMethod;
   header(name: string): string | undefined;
   setHeader(name: string, value: string): void;
+  /** True on the HTTP port. */
+  readonly isHttp: boolean;
   readonly peer: string;
   /** The caller's own deadline, if it set one. */
   readonly timeoutMs: number | undefined;

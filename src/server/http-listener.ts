@@ -172,6 +172,7 @@ function callOf(rpc: Guarded, context: HandlerContext): Call {
     method: rpc.method,
     header: (name) => context.requestHeader.get(name) ?? undefined,
     setHeader: (name, value) => context.responseHeader.set(name, value),
+    isHttp: true,
     peer: context.requestHeader.get(PEER_HEADER) ?? "",
     timeoutMs: context.timeoutMs(),
     signal: context.signal,
@@ -185,7 +186,7 @@ function allowOrigin(origins: readonly string[], request: Request, response: Res
   response.setHeader("access-control-allow-origin", origins.includes("*") ? "*" : origin);
   response.setHeader(
     "access-control-expose-headers",
-    [...connectCors.exposedHeaders, "x-request-id", "retry-after"].join(", "),
+    [...connectCors.exposedHeaders, "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"].join(", "),
   );
   response.setHeader("vary", "origin");
   if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) return false;

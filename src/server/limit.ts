@@ -11,7 +11,7 @@ import { METER_ID } from "../aip/name.ts";
 import type { Problems } from "../errors.ts";
 import type { FailPolicy, Limit, LimitMode, LimitRule } from "../limit.ts";
 import { lastsDays, periodProblem } from "../quota/period.ts";
-import { durationMs } from "./convert.ts";
+import { durationMs, toDuration } from "./convert.ts";
 
 /** More limits than a price list has lines. */
 const LIMITS_MAX = 100;
@@ -145,9 +145,4 @@ function toRule(rule: LimitRule): Pick<MessageInitShape<typeof LimitSchema>, "ru
     default:
       return rule satisfies never;
   }
-}
-
-function toDuration(ms: number): { seconds: bigint; nanos: number } {
-  const seconds = Math.floor(ms / 1_000);
-  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1_000) * 1_000_000 };
 }
