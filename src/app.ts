@@ -54,6 +54,8 @@ import { userName } from "./user/user.ts";
 export interface Overrides {
   readonly clock?: Clock;
   readonly ids?: Ids;
+  /** Batches that a slow watcher may be behind. */
+  readonly watchQueueMax?: number;
   readonly log: Log;
   /** A worker does background work alone: it answers probes and metrics, and no RPCs. */
   readonly role?: "server" | "worker";
@@ -102,7 +104,7 @@ async function construct(
   const token = (position: Parameters<typeof formatPosition>[1]) => formatPosition(database, position);
   const table = createTenantTable();
   const quotas = createQuotaTable({ tenants: table, now: clock.now, onUnsettled: () => {} });
-  const hub = createHub();
+  const hub = createHub(overrides.watchQueueMax);
   const onError = (error: unknown) => log.warn("background work failed", { error });
 
   let feed: Feed | undefined;

@@ -70,12 +70,13 @@ describe("while a long transaction elsewhere in the cluster holds back the log",
       await expect.poll(() => reason(one.secret, "tenants/held-one"), timeout).toBe("served");
     });
     const epochs: bigint[] = [];
-    while (epochs.length < 2) {
+    while (epochs.at(-1) !== 4n) {
       const { value } = await stream.next();
       epochs.push(...(value?.events ?? []).map((event: { tenant?: { epoch: bigint } }) => event.tenant?.epoch ?? 0n));
     }
     await stream.return?.();
-    expect(epochs).toEqual([3n, 4n]);
+    // Before them may come the creations: other tests hold back the log as well.
+    expect(epochs.slice(-2)).toEqual([3n, 4n]);
   });
 });
 
@@ -84,10 +85,10 @@ describe("a transaction of several changes", () => {
     const sql = openPostgres(database.url, { poolSize: 1, role: "tenantplane_app" });
     await owner.begin(async (tx) => {
       for (const n of [1, 2, 3, 4, 5]) {
-        await tx`insert into change (noun, resource, at) values ('plan', ${`plans/whole-${n}`}, now())`;
+        await tx`insert into change (noun, resource, at) values ('none', ${`plans/whole-${n}`}, now())`;
       }
     });
-    await owner`insert into change (noun, resource, at) values ('plan', 'plans/after', now())`;
+    await owner`insert into change (noun, resource, at) values ('none', 'plans/after', now())`;
     const batches: string[][] = [];
     let position = { xid: 0n, seq: 0 };
     for (let complete = false; !complete; ) {

@@ -6,13 +6,19 @@ import { createDatabase, createFakeClock, startTestApp, type TestApp } from "../
 import { refusal } from "../support/errors.ts";
 import { seeded } from "../support/seeded.ts";
 
+/** Small, so that a reader can be too slow within a second. */
+const QUEUE_MAX_BATCHES = 20;
 const clock = createFakeClock(Date.UTC(2026, 0, 1));
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
 
 beforeAll(async () => {
   database = await createDatabase();
-  app = await startTestApp(database, { clock, settings: { CHANGE_RETENTION_MS: "60000" } });
+  app = await startTestApp(database, {
+    clock,
+    watchQueueMax: QUEUE_MAX_BATCHES,
+    settings: { CHANGE_RETENTION_MS: "60000" },
+  });
   await app.admin.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
 });
 afterAll(async () => {
@@ -138,7 +144,7 @@ describe("WatchTenants", () => {
     const quick = app.admin.tenants.watchTenants({ filter })[Symbol.asyncIterator]();
     await quick.next();
     // More than the queue of a watcher holds, read along by the quick one.
-    const writes = 1_200;
+    const writes = 10 * QUEUE_MAX_BATCHES;
     for (let n = 1; n <= writes; n += 1) {
       const labels = { ...padding, n: String(n) };
       await app.admin.tenants.updateTenant({ tenant: { name, labels }, updateMask: { paths: ["labels"] } });

@@ -68,7 +68,7 @@ export interface Clients {
 /** Starts a node on a database; `adminKey` is needed when another node has created the first one. */
 export async function startTestApp(
   database: { url: string },
-  options: { clock?: Clock; adminKey?: string; settings?: Record<string, string> } = {},
+  options: { clock?: Clock; watchQueueMax?: number; adminKey?: string; settings?: Record<string, string> } = {},
 ): Promise<TestApp> {
   const settings = {
     DATABASE_URL: database.url,
@@ -80,6 +80,7 @@ export async function startTestApp(
   const app = await startApp(parseConfig(settings), {
     log: silentLog,
     ...(options.clock ? { clock: options.clock } : {}),
+    ...(options.watchQueueMax ? { watchQueueMax: options.watchQueueMax } : {}),
   });
   const adminKey = app.firstKey ?? options.adminKey ?? "";
   const clients = (key: string) => createClients(`http://127.0.0.1:${app.grpcPort}`, key);
