@@ -12,6 +12,7 @@ export default defineConfig({
       "test/golden.test.ts",
       "test/auth/permission.test.ts",
       "test/change/hub.test.ts",
+      "test/cli/pure/*.test.ts",
       "test/config.test.ts",
       "test/descriptor.test.ts",
       "test/errors.test.ts",

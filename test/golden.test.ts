@@ -2,10 +2,12 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { getOption } from "@bufbuild/protobuf";
 import { AccessRule_Target, access } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import type { Command } from "commander";
 import { parseSync } from "oxc-parser";
 import { Counter, Gauge, Histogram } from "prom-client";
 import { describe, it } from "vitest";
 import { ROLES } from "../src/auth/permission.ts";
+import { createProgram } from "../src/cli/cli.ts";
 import { SETTINGS } from "../src/config.ts";
 import { REASONS } from "../src/errors.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
@@ -75,6 +77,10 @@ describe("the public surfaces", () => {
       .flatMap(([entry, { source }]) => exportsOf(`sdk/${source}`).map((row) => [entry, ...row]));
     golden("sdk-exports.md", markdownTable(["entry", "export", "kind"], rows));
   });
+
+  it("of the command line: the help of every command", () => {
+    golden("cli-help.txt", helpOf(createProgram()).join("\n"));
+  });
 });
 
 function exportsOf(file: string): [string, string][] {
@@ -87,4 +93,13 @@ function exportsOf(file: string): [string, string][] {
       return from.includes("/gen/") ? [[`all of ${moduleRequest?.value}`, "module"]] : exportsOf(from);
     })
     .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function helpOf(command: Command): string[] {
+  let text = "";
+  const writeOut = (part: string) => {
+    text += part;
+  };
+  command.configureOutput({ writeOut, getOutHelpWidth: () => 100 }).outputHelp();
+  return [text, ...command.commands.flatMap(helpOf)];
 }

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { relative } from "node:path";
 import { type App, startApp } from "../app.ts";
-import { type Config, readConfig } from "../config.ts";
+import { type Config, parseConfig, readConfig } from "../config.ts";
 import { systemClock } from "../platform/clock.ts";
 import { createLog } from "../platform/log.ts";
+import { keyFileOf, localAddress } from "./local-node.ts";
 
 /** Runs a node until SIGINT or SIGTERM, then drains it. */
 export async function serve(): Promise<void> {
@@ -24,39 +25,48 @@ export async function serve(): Promise<void> {
   process.stdout.write("Stopped.\n");
 }
 
-/** Where the first admin key is kept, for the owner of the process alone. */
-export function keyFileOf(config: Pick<Config, "DATA_FOLDER">): string {
-  return join(config.DATA_FOLDER, "admin-key");
-}
-
 function keepFirstKey(config: Config, app: App): string | undefined {
   const file = keyFileOf(config);
   if (app.firstKey) {
     mkdirSync(config.DATA_FOLDER, { recursive: true });
-    writeFileSync(file, `${app.firstKey}\n`, { mode: 0o600 });
+    // Anew: the mode is for new files, and there may be one of an earlier database.
+    rmSync(file, { force: true });
+    writeFileSync(file, `${app.firstKey}\n`, { mode: 0o600, flag: "wx" });
   }
   return existsSync(file) ? file : undefined;
 }
 
 function greeting(config: Config, app: App, keyFile: string | undefined): string {
-  const scheme = config.TLS_CERT_FILE ? "https" : "http";
-  const grpc = `${scheme}://${config.LISTEN_HOST}:${app.grpcPort}`;
-  const http = `${scheme}://${config.LISTEN_HOST}:${app.httpPort}`;
-  const key = keyFile ? `$(cat ${relative(process.cwd(), keyFile) || keyFile})` : "$TENANTPLANE_KEY";
-  const first =
-    app.firstKey && keyFile ? `  First admin key: ${readFileSync(keyFile, "utf8").trim()} (kept in ${keyFile})\n` : "";
+  const grpc = localAddress(config, app.grpcPort);
+  const http = localAddress(config, app.httpPort);
+  const shown = keyFile && shortest(keyFile);
+  const key = shown ? `$(cat ${shown})` : "$TENANTPLANE_KEY";
+  const first = app.firstKey ? `  First admin key: ${app.firstKey} (kept in ${shown})\n` : "";
+  const clear = config.TLS_CERT_FILE ? "" : "--http2-prior-knowledge ";
   return `
 Tenantplane is ready.
   gRPC                            ${grpc}
   Connect, gRPC-Web, JSON, HTTP   ${http}
 ${first}
 Try it:
-  npx buf curl --protocol grpc --http2-prior-knowledge -H "Authorization: Bearer ${key}" \\
+  npx buf curl --protocol grpc ${clear}-H "Authorization: Bearer ${key}" \\
     -d '{"pageSize":5}' ${grpc}/tenantplane.v1.TenantService/ListTenants
   curl -s -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{}' \\
     ${http}/tenantplane.v1.TenantService/ListTenants
-  npx tenantplane tenants list
+  npx tenantplane ${wayTo(grpc, keyFile)}tenants list
 
 Ctrl-C stops it.
 `;
+}
+
+// The options by which a command without this node's environment finds it.
+function wayTo(grpc: string, keyFile: string | undefined): string {
+  const defaults = parseConfig({});
+  const server = grpc === localAddress(defaults, defaults.GRPC_PORT) ? "" : `--server ${grpc} `;
+  return `${server}${keyFile && keyFile !== keyFileOf(defaults) ? `--key-file ${shortest(keyFile)} ` : ""}`;
+}
+
+function shortest(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere !== "" && fromHere.length < path.length ? fromHere : path;
 }

@@ -1,156 +1,170 @@
-import { IntegratorSchema } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
-import { PlanSchema } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
-import {
-  Suspension_Reason,
-  type Tenant,
-  TenantSchema,
-  TransitionSchema,
-} from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
-import { UserSchema } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
-import type { Clients } from "@tenantplane/sdk/web";
+import { TenantSchema } from "@tenantplane/sdk";
 import type { Command } from "commander";
-import { OperatorError } from "../platform/operator-error.ts";
-import { connect, readPages } from "./client.ts";
-import { print } from "./output.ts";
+import { online } from "./client.ts";
+import { addLifeCommands } from "./life-commands.ts";
+import { type LimitOption, printList, withLimit } from "./list.ts";
+import {
+  type DryRunOption,
+  type EtagOption,
+  maskOf,
+  merged,
+  nameOf,
+  pairs,
+  type SettingInit,
+  settings,
+  several,
+  wholeNumber,
+  withDryRun,
+  withEtag,
+} from "./options.ts";
+import { print, printWhole, printWritten } from "./output.ts";
+import { TENANT_COLUMNS } from "./tenant-table.ts";
 
-const TENANT_COLUMNS = ["name", "displayName", "state", "plan", "integrator", "createTime"];
-const LIMIT = ["--limit <n>", "at most so many", Number, 100] as const;
-
-/** Adds the commands for tenants, plans, integrators, users and the watch. */
+/** Adds the commands for tenants. */
 export function addTenantCommands(program: Command): void {
   const tenants = program.command("tenants").description("Tenants and their life.");
-  tenants
-    .command("list")
+  addReadCommands(tenants);
+  addCreateCommand(tenants);
+  addUpdateCommand(tenants);
+  addLifeCommands(tenants);
+}
+
+function addReadCommands(tenants: Command): void {
+  withLimit(tenants.command("list"))
+    .description("List the tenants that the key may see.")
     .option("--filter <filter>", "such as 'state = SUSPENDED AND labels.team = red'", "")
     .option("--order-by <fields>", "such as 'create_time desc'", "")
     .option("--show-deleted", "deleted ones too", false)
-    .option(...LIMIT)
-    .action(async ({ limit, ...query }, command: Command) => {
-      const { clients, json } = connect(command);
-      const items = await readPages(limit, async (pageSize, pageToken) => {
-        const page = await clients.tenants.listTenants({ ...query, pageSize, pageToken });
-        return { items: page.tenants, nextPageToken: page.nextPageToken };
-      });
-      print(TenantSchema, items, TENANT_COLUMNS, json);
-    });
-  tenants
-    .command("get <id>")
-    .action((id: string, _: object, command: Command) =>
-      show(command, ({ tenants: t }) => t.getTenant({ name: nameOf(id) })),
+    .addHelpText("after", LIST_EXAMPLES)
+    .action(
+      online(({ clients, json }, { limit, ...query }: ListOptions) =>
+        printList(TenantSchema, TENANT_COLUMNS, { json, limit }, async (page) => {
+          const { tenants: items, nextPageToken } = await clients.tenants.listTenants({ ...query, ...page });
+          return { items, nextPageToken };
+        }),
+      ),
     );
   tenants
-    .command("create <id>")
+    .command("get <id...>")
+    .description("Show a tenant with all its fields, or several in a table.")
+    .action(
+      online(async ({ clients, json }, ids: string[]) => {
+        const [id = ""] = ids;
+        if (ids.length > 1) {
+          const names = ids.map((one) => nameOf("tenants", one));
+          const { tenants: found } = await clients.tenants.batchGetTenants({ names });
+          return print(TenantSchema, found, TENANT_COLUMNS, json);
+        }
+        const { tenant } = await clients.tenants.getTenant({ name: nameOf("tenants", id) });
+        if (tenant) await printWhole(TenantSchema, tenant, json);
+      }),
+    );
+}
+
+interface ListOptions extends LimitOption {
+  readonly filter: string;
+  readonly orderBy: string;
+  readonly showDeleted: boolean;
+}
+
+const LIST_EXAMPLES = `
+Examples:
+  tenantplane tenants list --filter 'state = SUSPENDED' --order-by 'update_time desc'
+  tenantplane tenants list --filter 'labels.tier = gold' --limit all --json | jq -r .name`;
+
+function addCreateCommand(tenants: Command): void {
+  withDryRun(fields(tenants.command("create <id>")))
+    .description("Create a tenant, active from the start.")
     .requiredOption("--plan <plan>", "the plan's id")
-    .option("--display-name <name>", "for people; the id by default")
-    .option("--integrator <integrator>", "the integrator's id")
-    .option("--admin-email <email>", "the first administrator", "")
+    .option("--integrator <integrator>", "the id of the integrator that administers it", "")
+    .option("--admin-email <email>", "the first administrator, created along", "")
     .option("--no-activate", "leave it CREATED")
-    .action((id: string, options, command: Command) => {
-      const integrator = options.integrator ? `integrators/${options.integrator}` : "";
-      const tenant = { displayName: options.displayName ?? id, plan: `plans/${options.plan}`, integrator };
-      const { activate, adminEmail } = options;
-      const request = { tenantId: id, tenant, activate, adminEmail, requestId: crypto.randomUUID() };
-      return show(command, (clients) => clients.tenants.createTenant(request));
-    });
-  addTransitionCommands(tenants);
-  addReferenceCommands(program);
+    .addHelpText("after", CREATE_EXAMPLE)
+    .action(
+      online(async ({ clients, json }, id: string, options: CreateOptions) => {
+        const { plan, integrator, adminEmail, activate, dryRun } = options;
+        const tenant = {
+          displayName: options.displayName ?? id,
+          plan: nameOf("plans", plan),
+          planVersion: options.planVersion ?? 0,
+          integrator: integrator && nameOf("integrators", integrator),
+          region: options.region ?? "",
+          timeZone: options.timeZone ?? "",
+          labels: options.label ?? {},
+          settings: options.setting ?? {},
+        };
+        const request = { tenantId: id, tenant, activate, adminEmail, validateOnly: dryRun };
+        const written = await clients.tenants.createTenant(request);
+        await printWritten(TenantSchema, written.tenant, TENANT_COLUMNS, { json, dryRun });
+      }),
+    );
 }
 
-function addTransitionCommands(tenants: Command): void {
-  const plain = {
-    activate: "activateTenant",
-    archive: "archiveTenant",
-    unarchive: "unarchiveTenant",
-    delete: "deleteTenant",
-    undelete: "undeleteTenant",
-  } as const;
-  for (const [verb, method] of Object.entries(plain)) {
-    tenants
-      .command(`${verb} <id>`)
-      .option("--reason <text>", "why, for the audit log", "")
-      .action((id: string, { reason }, command: Command) =>
-        show(command, (clients) =>
-          clients.tenants[method]({ name: nameOf(id), reason, requestId: crypto.randomUUID() }),
-        ),
-      );
-  }
-  for (const [verb, method] of [
-    ["suspend", "suspendTenant"],
-    ["resume", "resumeTenant"],
-  ] as const) {
-    tenants
-      .command(`${verb} <id>`)
-      .requiredOption("--for <suspension>", "billing, policy, security, maintenance or customer")
-      .option("--reason <text>", "why, for the audit log", "")
-      .action((id: string, options, command: Command) => {
-        const suspension = Suspension_Reason[String(options.for).toUpperCase() as keyof typeof Suspension_Reason];
-        if (!suspension) throw new OperatorError("--for must be billing, policy, security, maintenance or customer");
-        const request = { name: nameOf(id), suspension, reason: options.reason, requestId: crypto.randomUUID() };
-        return show(command, (clients) => clients.tenants[method](request));
-      });
-  }
-  tenants.command("history <id>").action(async (id: string, _: object, command: Command) => {
-    const { clients, json } = connect(command);
-    const { transitions } = await clients.tenants.listTransitions({ parent: nameOf(id), pageSize: 1_000 });
-    print(TransitionSchema, transitions, ["transitionTime", "verb", "fromState", "toState", "actor", "reason"], json);
-  });
+const CREATE_EXAMPLE = `
+Example:
+  tenantplane tenants create acme --plan pro --display-name "Acme Inc." --label tier=gold \\
+    --setting seats:int=25 --setting beta:bool=true --admin-email ann@acme.example`;
+
+// The fields that creation and update share.
+function fields(command: Command): Command {
+  return command
+    .option("--display-name <name>", "for people; on creation the id by default")
+    .option("--plan-version <n>", "the version of the plan; its newest by default", wholeNumber(1, 2_147_483_647))
+    .option("--region <region>", "its home region")
+    .option("--time-zone <zone>", "an IANA name, such as Europe/Berlin")
+    .option("--label <key=value>", "a label; may be repeated", pairs)
+    .option("--setting <key[:type]=value>", "a setting: string, bool, int or double; may be repeated", settings);
 }
 
-function addReferenceCommands(program: Command): void {
-  program
-    .command("plans")
-    .description("List the plans.")
-    .action(async (_: object, command: Command) => {
-      const { clients, json } = connect(command);
-      print(
-        PlanSchema,
-        (await clients.plans.listPlans({ pageSize: 1_000 })).plans,
-        ["name", "displayName", "version", "limits"],
-        json,
-      );
-    });
-  program
-    .command("integrators")
-    .description("List the integrators.")
-    .action(async (_: object, command: Command) => {
-      const { clients, json } = connect(command);
-      const { integrators } = await clients.integrators.listIntegrators({ pageSize: 1_000 });
-      print(IntegratorSchema, integrators, ["name", "displayName", "createTime"], json);
-    });
-  program
-    .command("users <tenant>")
-    .description("List the users of a tenant.")
-    .action(async (tenant: string, _: object, command: Command) => {
-      const { clients, json } = connect(command);
-      const { users } = await clients.users.listUsers({ parent: nameOf(tenant), pageSize: 1_000 });
-      print(UserSchema, users, ["name", "email", "role", "disabled"], json);
-    });
-  program
-    .command("watch")
-    .description("Print tenants as they change, one JSON object a line, until Ctrl-C.")
-    .option("--filter <filter>", "as for `tenants list`", "")
-    .action(async ({ filter }, command: Command) => {
-      const { clients } = connect(command);
-      for await (const { events } of clients.tenants.watchTenants({ filter })) {
-        print(
-          TenantSchema,
-          events.flatMap(({ tenant }) => (tenant ? [tenant] : [])),
-          [],
-          true,
-        );
-      }
-    });
+interface FieldOptions {
+  readonly displayName?: string;
+  readonly planVersion?: number;
+  readonly region?: string;
+  readonly timeZone?: string;
+  readonly label?: Record<string, string>;
+  readonly setting?: Record<string, SettingInit>;
 }
 
-async function show(
-  command: Command,
-  call: (clients: Clients) => Promise<{ tenant?: Tenant | undefined }>,
-): Promise<void> {
-  const { clients, json } = connect(command);
-  const { tenant } = await call(clients);
-  print(TenantSchema, tenant ? [tenant] : [], TENANT_COLUMNS, json);
+interface CreateOptions extends FieldOptions, DryRunOption {
+  readonly plan: string;
+  readonly integrator: string;
+  readonly adminEmail: string;
+  readonly activate: boolean;
 }
 
-function nameOf(id: string): string {
-  return id.startsWith("tenants/") ? id : `tenants/${id}`;
+function addUpdateCommand(tenants: Command): void {
+  withEtag(withDryRun(fields(tenants.command("update <id>"))))
+    .description("Change fields of a tenant; labels and settings that are not named stay.")
+    .option("--plan <plan>", "move it to this plan")
+    .option("--remove-label <key>", "may be repeated", several)
+    .option("--remove-setting <key>", "may be repeated", several)
+    .action(
+      online(async ({ clients, json }, id: string, options: UpdateOptions) => {
+        const { tenant: before } = await clients.tenants.getTenant({ name: nameOf("tenants", id) });
+        const { displayName, plan, planVersion, region, timeZone, dryRun } = options;
+        const labels = merged(before?.labels, options.label, options.removeLabel);
+        const newSettings = merged<SettingInit>(before?.settings, options.setting, options.removeSetting);
+        const planned = plan !== undefined || planVersion !== undefined;
+        const changes = {
+          ...(displayName === undefined ? {} : { displayName }),
+          ...(planned ? { plan: plan ? nameOf("plans", plan) : (before?.plan ?? "") } : {}),
+          ...(planVersion === undefined ? {} : { planVersion }),
+          ...(region === undefined ? {} : { region }),
+          ...(timeZone === undefined ? {} : { timeZone }),
+          ...(labels ? { labels } : {}),
+          ...(newSettings ? { settings: newSettings } : {}),
+        };
+        // What was read is what is changed: the server refuses the write when somebody else was faster.
+        const tenant = { name: nameOf("tenants", id), etag: options.etag || (before?.etag ?? ""), ...changes };
+        const request = { tenant, updateMask: maskOf(changes), validateOnly: dryRun };
+        const written = await clients.tenants.updateTenant(request);
+        await printWritten(TenantSchema, written.tenant, TENANT_COLUMNS, { json, dryRun });
+      }),
+    );
+}
+
+interface UpdateOptions extends FieldOptions, DryRunOption, EtagOption {
+  readonly plan?: string;
+  readonly removeLabel?: readonly string[];
+  readonly removeSetting?: readonly string[];
 }

@@ -13,6 +13,8 @@ if (!existsSync(node)) {
 }
 const child = spawn(node, ["--conditions=source", `${root}src/main.ts`, ...process.argv.slice(2)], {
   stdio: "inherit",
+  // Halves the time that a short command takes.
+  env: { NODE_COMPILE_CACHE: `${root}node_modules/.cache/compile`, ...process.env },
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
 child.on("error", (error) => {

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
+import { type Outcome, run, start } from "../support/cli.ts";
 
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
@@ -8,86 +8,71 @@ let app: TestApp;
 beforeAll(async () => {
   database = await createDatabase();
   app = await startTestApp(database);
-  await app.admin.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
 });
 afterAll(async () => {
   await app.stop();
   await database.drop();
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
+function reach() {
+  return { TENANTPLANE_SERVER: `http://127.0.0.1:${app.grpcPort}`, TENANTPLANE_KEY: app.adminKey };
 }
 
-/** Runs the command line as its user would, against the server under test. */
-function cli(args: string[], environment: Record<string, string> = {}): Promise<Outcome> {
-  const reach = { TENANTPLANE_SERVER: `http://127.0.0.1:${app.httpPort}`, TENANTPLANE_KEY: app.adminKey };
-  const env = { PATH: process.env.PATH, ...reach, ...environment };
-  return new Promise((done) => {
-    execFile("src/cli/tenantplane.js", args, { env }, (error, out, err) => {
-      done({ code: typeof error?.code === "number" ? error.code : 0, out, err });
-    });
-  });
+/** Runs the command line as its user would. */
+function cli(...args: string[]): Promise<Outcome> {
+  return start(args, reach()).ended;
 }
 
 describe("the command line", () => {
-  it("creates, suspends and lists tenants, as a table or as JSON", async () => {
-    const created = await cli(["tenants", "create", "acme", "--plan", "basic", "--admin-email", "a@b.org"]);
-    const suspended = await cli(["--json", "tenants", "suspend", "acme", "--for", "billing", "--reason", "unpaid"]);
-    const listed = await cli(["tenants", "list", "--filter", "state = SUSPENDED"]);
-    const users = await cli(["users", "acme", "--json"]);
-    expect([created.code, suspended.code, listed.code, users.code]).toEqual([0, 0, 0, 0]);
+  it("prints data to standard output and the rest to standard error, as a table or as JSON", async () => {
+    await app.admin.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
+    const created = await cli("tenants", "create", "acme", "--plan", "basic");
+    const suspended = await cli("--json", "tenants", "suspend", "acme", "--for", "billing");
+    const missing = await cli("tenants", "get", "nothing");
+    const wrong = await cli("tenants", "lost");
+    expect([created.code, created.err]).toEqual([0, ""]);
+    expect(created.out).toMatch(/^name +display_name +state .*\ntenants\/acme +acme +ACTIVE +plans\/basic .*Z\n$/);
+    expect([suspended.code, suspended.err]).toEqual([0, ""]);
     expect(JSON.parse(suspended.out)).toMatchObject({ name: "tenants/acme", state: "STATE_SUSPENDED" });
-    expect(listed.out).toMatch(/name +displayName +state.*\n tenants\/acme +acme +SUSPENDED/);
-    expect(JSON.parse(users.out)).toMatchObject({ email: "a@b.org", role: "tenant.admin" });
+    expect(missing).toEqual({ code: 1, out: "", err: "tenants/nothing does not exist\n" });
+    expect([wrong.code, wrong.out]).toEqual([2, ""]);
   });
 
-  it("tells what is wrong in a line, names each bad field, and ends with code 1", async () => {
-    const bad = await cli(["tenants", "create", "x", "--plan", "basic", "--admin-email", "nobody"]);
-    const missing = await cli(["tenants", "get", "nothing"]);
-    const away = await cli(["tenants", "list"], { TENANTPLANE_SERVER: "http://127.0.0.1:1" });
-    expect([bad, missing, away].map(({ code, err }) => [code, err])).toEqual([
-      [
-        1,
-        "invalid fields: tenant_id, admin_email\n" +
-          "  tenant_id: must be 4 to 63 of [a-z0-9-], first a letter, last no '-'\n" +
-          "  admin_email: must be an email address\n",
-      ],
-      [1, "tenants/nothing does not exist\n"],
-      [1, "No server answers: start one with `npm start`, or name it with --server.\n"],
-    ]);
+  it("reaches the HTTP port as well as the gRPC port", async () => {
+    const server = { TENANTPLANE_SERVER: `http://127.0.0.1:${app.httpPort}` };
+    expect(await run(["tenants", "get", "acme"], { ...reach(), ...server })).toMatchObject({ code: 0, err: "" });
   });
 
-  it("fills a server with a platform of every state", async () => {
-    const demo = await cli(["demo", "--seed", "7"]);
-    const listed = await cli([
-      "--json",
-      "tenants",
-      "list",
-      "--show-deleted",
-      "--limit",
-      "1000",
-      "--filter",
-      "labels:stage",
-    ]);
-    const states = listed.out
+  it("says nothing when its reader has had enough", async () => {
+    const running = start(["audit", "export"], reach());
+    running.process.stdout?.destroy();
+    expect(await running.ended).toMatchObject({ code: 0, err: "" });
+  });
+
+  it("fills a server with a platform of every state, the same for the same seed, and goes on where it was cut off", async () => {
+    const demo = await run(["demo", "--seed", "7"], reach());
+    const again = await run(["demo", "--seed", "7"], reach());
+    const listed = await run(
+      ["tenants", "list", "--show-deleted", "--limit", "all", "--filter", "labels:stage", "--json"],
+      reach(),
+    );
+    const tenants = listed.out
       .trim()
       .split("\n")
-      .map((line) => (JSON.parse(line) as { state: string }).state);
-    expect([demo.code, states.length, new Set(states).size]).toEqual([0, 200, 5]);
-  });
-
-  it("makes keys that work, and ends them", async () => {
-    const { out } = await cli(["keys", "create", "robot", "--role", "service"]);
-    const key = { TENANTPLANE_KEY: out.trim() };
-    const name = `apiKeys/${out.split("_")[1]}`;
-    const works = await cli(["tenants", "list"], key);
-    await cli(["keys", "revoke", name]);
-    await expect
-      .poll(async () => (await cli(["tenants", "list"], key)).err, { timeout: 15_000 })
-      .toBe("the API key is unknown, expired or revoked\n");
-    expect(works.code).toBe(0);
+      .map((line) => JSON.parse(line) as { name: string; state: string; plan: string; integrator: string });
+    expect([demo.out, demo.err]).toEqual(["", expect.stringMatching(/^200 tenants created\. Try: /)]);
+    expect(again).toEqual(demo);
+    const distinct = (pick: (tenant: (typeof tenants)[number]) => string) => new Set(tenants.map(pick)).size;
+    expect([
+      tenants.length,
+      distinct(({ state }) => state),
+      distinct(({ plan }) => plan),
+      distinct(({ integrator }) => integrator),
+    ]).toEqual([200, 5, 4, 4]);
+    const suspended = tenants.find(({ state }) => state === "STATE_SUSPENDED")?.name ?? "";
+    const history = await run(["tenants", "history", suspended], reach());
+    const users = await run(["users", "list", suspended], reach());
+    expect(history.out).toMatch(/ suspend +ACTIVE +SUSPENDED .* create +CREATED /s);
+    expect(users.out).toMatch(/@\S+\.example .*tenant\.admin/);
   });
 });
