@@ -1,6 +1,7 @@
 import { TenantSchema } from "@tenantplane/sdk";
 import type { Command } from "commander";
 import { online } from "./client.ts";
+import { addImportCommand } from "./import/command.ts";
 import { addLifeCommands } from "./life-commands.ts";
 import { type LimitOption, printList, withLimit } from "./list.ts";
 import {
@@ -27,6 +28,7 @@ export function addTenantCommands(program: Command): void {
   addCreateCommand(tenants);
   addUpdateCommand(tenants);
   addLifeCommands(tenants);
+  addImportCommand(tenants);
 }
 
 function addReadCommands(tenants: Command): void {
