@@ -1,3 +1,4 @@
+import packageJson from "../package.json" with { type: "json" };
 import { auditRpc } from "./audit/rpc.ts";
 import { recordDenied } from "./audit/service.ts";
 import type { Role } from "./auth/permission.ts";
@@ -166,6 +167,7 @@ async function construct(
     checks: { postgres: () => sql`select 1` },
     notes: { jobs: async () => describeQueue(await queueHealth()) },
     draining: () => draining.signal.aborted,
+    version: packageJson.version,
   });
   const listen = { host: config.LISTEN_HOST, tls, messageMaxBytes: config.MESSAGE_MAX_BYTES };
   const worker = overrides.role === "worker";

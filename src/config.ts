@@ -98,6 +98,13 @@ export type Config = { readonly [K in keyof typeof SETTINGS]: ReturnType<(typeof
 
 /** Parses the settings out of an environment; throws one OperatorError that lists every problem. */
 export function parseConfig(environment: Record<string, string | undefined>): Config {
+  const { config, problems } = tryConfig(environment);
+  if (problems.length > 0) throw new OperatorError(`Settings are wrong: ${problems.join("; ")}.`);
+  return config;
+}
+
+/** Parses the settings and answers every problem; with problems, the config is not to be used. */
+export function tryConfig(environment: Record<string, string | undefined>): { config: Config; problems: string[] } {
   const problems: string[] = [];
   const entries = Object.entries(SETTINGS).map(([name, setting]) => {
     try {
@@ -113,8 +120,7 @@ export function parseConfig(environment: Record<string, string | undefined>): Co
   }
   if (config.DEADLINE_DEFAULT_MS > config.DEADLINE_MAX_MS) problems.push("DEADLINE_DEFAULT_MS exceeds DEADLINE_MAX_MS");
   if (config.RUN_JOBS === false && config.REDIS_URL === "") problems.push("RUN_JOBS can be off with REDIS_URL alone");
-  if (problems.length > 0) throw new OperatorError(`Settings are wrong: ${problems.join("; ")}.`);
-  return config;
+  return { config, problems };
 }
 
 /** The settings of this process. */

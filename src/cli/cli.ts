@@ -4,6 +4,7 @@ import { SETTINGS } from "../config.ts";
 import { OperatorError } from "../platform/operator-error.ts";
 import { addAuditCommands } from "./audit-commands.ts";
 import { addDemoCommand } from "./demo/command.ts";
+import { addDoctorCommand } from "./doctor/command.ts";
 import { addIntegratorCommands } from "./integrator-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { note, OutputClosed, tableText } from "./output.ts";
@@ -51,6 +52,7 @@ export function createProgram(): Command {
     .addHelpText("after", GLOBAL_HELP);
   program.commandsGroup("Server:");
   addServerCommands(program);
+  addDoctorCommand(program);
   program.commandsGroup("Control plane:");
   addTenantCommands(program);
   addPlanCommands(program);

@@ -53,12 +53,16 @@ const MIGRATION_LOCK = 7_315_001;
 /** Long enough to build an index on a large table. */
 const MIGRATION_TIMEOUT_MS = 600_000;
 
-async function applyMissing(sql: Sql): Promise<number> {
-  await sql`create table if not exists schema_migration (
-    version int primary key, file text not null, checksum text not null, applied_at timestamptz not null default now())`;
+/**
+ * The migrations that a database still lacks; all of them when it is new.
+ * Throws OperatorError when it has one that this release does not have, or has otherwise.
+ */
+export async function findMissing(sql: Sql): Promise<Migration[]> {
+  const known = readMigrations();
+  const [table] = await sql<{ exists: boolean }[]>`select to_regclass('public.schema_migration') is not null as exists`;
+  if (!table?.exists) return known;
   const done = await sql<{ version: number; file: string; checksum: string }[]>`
     select version, file, checksum from schema_migration order by version`;
-  const known = readMigrations();
   for (const row of done) {
     const migration = known.find((candidate) => candidate.version === row.version);
     if (!migration) {
@@ -70,7 +74,13 @@ async function applyMissing(sql: Sql): Promise<number> {
       throw new OperatorError(`Migration ${row.file} differs from the one that was applied: restore its text.`);
     }
   }
-  const missing = known.filter((migration) => !done.some((row) => row.version === migration.version));
+  return known.filter((migration) => !done.some((row) => row.version === migration.version));
+}
+
+async function applyMissing(sql: Sql): Promise<number> {
+  await sql`create table if not exists schema_migration (
+    version int primary key, file text not null, checksum text not null, applied_at timestamptz not null default now())`;
+  const missing = await findMissing(sql);
   for (const migration of missing) {
     await writeAs(sql, PLATFORM_SCOPE, MIGRATION_TIMEOUT_MS, async (tx) => {
       await tx.unsafe(migration.text);

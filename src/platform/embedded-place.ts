@@ -28,9 +28,7 @@ const SYSTEM_USERS = ["postgres", "tenantplane"];
 export async function findPlace(folder: string, user: User | undefined): Promise<Place> {
   const native = nativeFolder();
   const reachable = !user || (canReach(user, folder) && canReach(user, native));
-  const base = reachable
-    ? folder
-    : join("/var/lib/tenantplane", createHash("sha256").update(folder).digest("hex").slice(0, 16));
+  const base = reachable ? folder : awayFrom(folder);
   if (!reachable) {
     mkdirSync(base, { recursive: true, mode: 0o755 });
     const copy = join(base, "native");
@@ -47,6 +45,15 @@ export async function findPlace(folder: string, user: User | undefined): Promise
     data: join(home, "data"),
     log: join(home, "log"),
   };
+}
+
+/** Where the data of a folder may be: in it, or away from it, whichever `findPlace` chose when it was made. */
+export function dataFoldersOf(folder: string): string[] {
+  return [folder, awayFrom(folder)].map((base) => join(base, "postgres", "data"));
+}
+
+function awayFrom(folder: string): string {
+  return join("/var/lib/tenantplane", createHash("sha256").update(folder).digest("hex").slice(0, 16));
 }
 
 function nativeFolder(): string {

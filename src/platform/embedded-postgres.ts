@@ -26,7 +26,7 @@ export interface EmbeddedPostgres {
 }
 
 /** The major version that the npm package carries. */
-const MAJOR = "18";
+export const MAJOR = "18";
 /** Recovery after a crash takes longer than a clean start, yet not longer than this with our sizes. */
 const START_TIMEOUT_MS = 60_000;
 
@@ -49,7 +49,7 @@ export async function startEmbeddedPostgres(options: {
     initialise(place, password, user);
     const port = await freePort();
     const server = launch(place, port, options.settings ?? {}, user);
-    const url = `postgres://tenantplane:${password}@127.0.0.1:${port}/postgres`;
+    const url = embeddedUrl(port, password);
     await waitUntilReady(url, server, place);
     return {
       url,
@@ -64,6 +64,16 @@ export async function startEmbeddedPostgres(options: {
     release();
     throw error;
   }
+}
+
+/** The URL of an embedded Postgres. */
+export function embeddedUrl(port: number | string, password: string): string {
+  return `postgres://tenantplane:${password}@127.0.0.1:${port}/postgres`;
+}
+
+/** Where the password of an embedded Postgres is kept. */
+export function passwordFileOf(folder: string): string {
+  return join(folder, "postgres-password");
 }
 
 function makeFolder(folder: string): void {
@@ -87,7 +97,7 @@ async function stopOrphan(data: string): Promise<void> {
 }
 
 function readPassword(folder: string): string {
-  const file = join(folder, "postgres-password");
+  const file = passwordFileOf(folder);
   if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString("hex"), { mode: 0o600 });
   return readFileSync(file, "utf8").trim();
 }

@@ -26,10 +26,7 @@ export async function openBell(url: string, channel: string, onRing: () => void)
   } catch (error) {
     publisher.disconnect();
     subscriber.disconnect();
-    const why = error instanceof Error ? error.message.split("\n")[0] : "unknown";
-    throw new OperatorError(
-      `Redis at ${new URL(url).host} can't be used: ${why}. Check REDIS_URL, or unset it for a single node.`,
-    );
+    throw redisProblem(error, url);
   }
   subscriber.on("message", onRing);
   return {
@@ -39,6 +36,33 @@ export async function openBell(url: string, channel: string, onRing: () => void)
       subscriber.disconnect();
     },
   };
+}
+
+/** What a doctor wants to know of a Redis: the fields of INFO, such as `maxmemory_policy`. Throws OperatorError. */
+export async function readRedisInfo(url: string): Promise<ReadonlyMap<string, string>> {
+  const client = new Redis(url, { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, maxRetriesPerRequest: 1 });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const lines = (await client.info()).split(/\r?\n/);
+    return new Map(
+      lines.flatMap((line): [string, string][] => {
+        const at = line.indexOf(":");
+        return at > 0 ? [[line.slice(0, at), line.slice(at + 1)]] : [];
+      }),
+    );
+  } catch (error) {
+    throw redisProblem(error, url);
+  } finally {
+    client.disconnect();
+  }
+}
+
+function redisProblem(error: unknown, url: string): OperatorError {
+  const why = error instanceof Error ? error.message.split("\n")[0] : "unknown";
+  return new OperatorError(
+    `Redis at ${new URL(url).host} can't be used: ${why}. Check REDIS_URL, or unset it for a single node.`,
+  );
 }
 
 /** A Redis on the same network answers in milliseconds. */

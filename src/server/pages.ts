@@ -7,13 +7,22 @@ export interface PagesDeps {
   /** What is worth telling of a node that works on without it. */
   readonly notes: Readonly<Record<string, () => Promise<string>>>;
   readonly draining: () => boolean;
+  /** The release. */
+  readonly version: string;
 }
 
-/** Answers /livez, /readyz (with ?verbose each check and note by name) and /metrics; none needs a key. */
+/** Answers /livez, /readyz (with ?verbose each check and note by name), /metrics and /version; none needs a key. */
 export function createPages(deps: PagesDeps): (path: string, query: URLSearchParams) => Promise<Page | undefined> {
   return async (path, query) => {
     if (path === "/livez") return text(200, "ok\n");
     if (path === "/metrics") return { status: 200, type: "text/plain; version=0.0.4", body: await deps.metrics() };
+    if (path === "/version") {
+      return {
+        status: 200,
+        type: "application/json",
+        body: `${JSON.stringify({ name: "tenantplane", version: deps.version })}\n`,
+      };
+    }
     if (path !== "/readyz") return undefined;
     const results = await Promise.all(Object.entries(deps.checks).map(([name, check]) => outcome(name, check)));
     if (deps.draining()) results.push({ name: "draining", ok: false });

@@ -7,6 +7,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
+import { run } from "../support/cli.ts";
 
 let folder: string;
 let database: Awaited<ReturnType<typeof createDatabase>>;
@@ -43,6 +44,25 @@ describe("with a certificate", () => {
       transports.map((transport) => createClient(TenantService, transport).listTenants({}, { headers })),
     );
     expect(answers.map((answer) => answer.tenants)).toEqual([[], [], []]);
+  });
+
+  it("the command line trusts it when it is told to, and the doctor knows the node", async () => {
+    const reach = { TENANTPLANE_SERVER: `https://localhost:${app.grpcPort}`, TENANTPLANE_KEY: app.adminKey };
+    const trusting = await run(["tenants", "list", "--ca-file", file("cert.pem")], reach);
+    const wary = await run(["tenants", "list"], reach);
+    const ports = { GRPC_PORT: String(app.grpcPort), HTTP_PORT: String(app.httpPort), DATABASE_URL: database.url };
+    const tls = {
+      TLS_CERT_FILE: file("cert.pem"),
+      TLS_KEY_FILE: file("key.pem"),
+      TENANTPLANE_CA_FILE: file("cert.pem"),
+    };
+    const doctor = await run(["doctor"], { ...reach, ...ports, ...tls });
+    expect([trusting.code, wary.code, wary.err]).toEqual([
+      0,
+      1,
+      expect.stringMatching(/^No server answers at https:\/\/localhost:\d+ \(.*certificate.*\): /),
+    ]);
+    expect(doctor.out.match(/^ok +(grpc port|http port|readiness|call)/gm)).toHaveLength(4);
   });
 
   it("refuses clear text", async () => {
