@@ -39,7 +39,7 @@ import type { Mount } from "./server/handlers.ts";
 import { readTls, startHttpListener } from "./server/http-listener.ts";
 import { createPages } from "./server/pages.ts";
 import type { Denied } from "./server/run.ts";
-import { SERVICES } from "./server/services.ts";
+import { ALL_SERVICES } from "./server/services.ts";
 import { tenantJobs } from "./tenant/jobs.ts";
 import { tenantRpc } from "./tenant/rpc.ts";
 import type { TenantDeps } from "./tenant/service.ts";
@@ -225,7 +225,7 @@ const LOAD_BATCH = 2_000;
 const SINGLE_NODE_LOCK = 7_315_002;
 
 function requireAllServices(mounts: readonly Mount[]): void {
-  const missing = SERVICES.filter((service) => !mounts.some((mounted) => mounted.service === service));
+  const missing = ALL_SERVICES.filter((service) => !mounts.some((mounted) => mounted.service === service));
   if (missing.length > 0) throw new Error(`not mounted: ${missing.map((service) => service.typeName).join(", ")}`);
 }
 

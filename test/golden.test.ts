@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { getOption } from "@bufbuild/protobuf";
-import { AccessRule_Target, access } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import { AccessRule_Target } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import type { Command } from "commander";
 import { parseSync } from "oxc-parser";
 import { Counter, Gauge, Histogram } from "prom-client";
@@ -11,17 +10,18 @@ import { createProgram } from "../src/cli/cli.ts";
 import { SETTINGS } from "../src/config.ts";
 import { REASONS } from "../src/errors.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
-import { SERVICES } from "../src/server/services.ts";
+import { accessRule } from "../src/server/access.ts";
+import { ALL_SERVICES } from "../src/server/services.ts";
 import { golden, markdownTable } from "./support/golden.ts";
 
-const METHODS = SERVICES.flatMap((service) => service.methods);
+const METHODS = ALL_SERVICES.flatMap((service) => service.methods);
 
 const EMPTY_QUEUE = { waiting: 0, active: 0, delayed: 0, failed: 0, workers: 0 };
 
 describe("the public surfaces", () => {
   it("of access: each RPC with its permission, its target and the roles that have it", () => {
     const rows = METHODS.map((method) => {
-      const rule = getOption(method, access);
+      const rule = accessRule(method);
       const target = Object.entries(AccessRule_Target).find(([, value]) => value === rule.target)?.[0] ?? "";
       const roles = Object.entries(ROLES).filter(([, role]) =>
         (role.permissions as ReadonlySet<string>).has(rule.permission),

@@ -4,7 +4,7 @@ import type { Decision, LimitState } from "./decision.ts";
 /** A decision that is not ALLOW as the error that `enforce` asks for: it names every limit that refused. */
 export function refusalOf(tenant: string, decision: Decision): DomainError {
   const { reason = "DECISION_UNAVAILABLE", retryAfterMs } = decision;
-  const refusing = decision.limits.filter((state) => state.exceeded);
+  const refusing = decision.limits.filter(refuses);
   const [first] = refusing;
   const metadata = { tenant, ...(first ? factsOf(first) : {}) };
   const details = {
@@ -15,6 +15,11 @@ export function refusalOf(tenant: string, decision: Decision): DomainError {
   };
   const message = first ? sentenceOf(first) : MESSAGES[reason];
   return new DomainError(reason, `${tenant}: ${message}`, metadata, details);
+}
+
+/** Whether a limit of a denial is one that refused: limits of other modes are gone beyond as well, but admit. */
+export function refuses({ exceeded, effective }: LimitState): boolean {
+  return exceeded && (effective.limit.mode === "HARD" || effective.limit.mode === "OVERAGE");
 }
 
 /** An error travels in trailers, of which clients take some KiB; a check has sixteen entries at most. */

@@ -1,18 +1,34 @@
-import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
-import { type AccessRule, AccessRule_Target, access } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import { create, type DescMethod, getOption, hasOption, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type AccessRule,
+  AccessRule_Target,
+  AccessRuleSchema,
+  access,
+} from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import { parseId } from "../aip/name.ts";
 import { allows, type Principal, type Target } from "../auth/permission.ts";
 import { permissionDenied } from "../errors.ts";
 import type { Tenant } from "../tenant/tenant.ts";
+import { fullName } from "./handlers.ts";
 
 /** Finds a tenant by id, in memory or else in the database. */
 export type FindTenant = (tenantId: string) => Promise<Tenant | undefined>;
 
-/** The access rule that an RPC declares in its proto. */
+/** The access rule of an RPC: the one that its proto declares or, where the proto is another's, that stands here. */
 export function accessRule(method: DescMethod): AccessRule {
-  if (!hasOption(method, access)) throw new Error(`${method.parent.typeName}/${method.name} declares no access rule`);
-  return getOption(method, access);
+  if (hasOption(method, access)) return getOption(method, access);
+  const rule = FOREIGN_RULES[fullName(method)];
+  if (!rule) throw new Error(`${fullName(method)} declares no access rule`);
+  return create(AccessRuleSchema, rule);
 }
+
+// A request of theirs names its tenant in a way of its own: the handler asks for the permission on it.
+const FOREIGN_RULES: Readonly<Record<string, MessageInitShape<typeof AccessRuleSchema>>> = {
+  "envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit": {
+    permission: "quotas.check",
+    target: AccessRule_Target.CALLER,
+  },
+};
 
 /**
  * Checks that the principal has the rule's permission on what the request names. It does so before anybody looks whether

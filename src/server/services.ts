@@ -1,3 +1,4 @@
+import type { DescService } from "@bufbuild/protobuf";
 import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
 import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
@@ -5,7 +6,7 @@ import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 
-/** Every service of the public API; `startApp` refuses to start when one of them is not mounted. */
+/** Every service of the public API. */
 export const SERVICES = [
   TenantService,
   PlanService,
@@ -14,3 +15,9 @@ export const SERVICES = [
   AccessService,
   AuditService,
 ] as const;
+
+/** The services that others have specified. */
+export const FOREIGN_SERVICES: readonly DescService[] = [];
+
+/** What this server serves; `startApp` refuses to start when one of them is not mounted. */
+export const ALL_SERVICES: readonly DescService[] = [...SERVICES, ...FOREIGN_SERVICES];

@@ -1,7 +1,7 @@
 import { create, type DescMethod, type DescService, type Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { SERVICES } from "../../src/server/services.ts";
+import { ALL_SERVICES } from "../../src/server/services.ts";
 import type { Clients } from "./app.ts";
 
 /** An RPC with its service. */
@@ -13,7 +13,7 @@ export interface RpcOf {
 }
 
 /** Every RPC of the public API, by reflection, so that a new one can't be forgotten. */
-export const RPCS: readonly RpcOf[] = SERVICES.flatMap((service) =>
+export const RPCS: readonly RpcOf[] = ALL_SERVICES.flatMap((service) =>
   service.methods.map((method) => ({ service, method, name: `${service.name}.${method.name}` })),
 );
 

@@ -1,3 +1,4 @@
+import { Limit_Mode } from "../gen/tenantplane/v1/limit_pb.ts";
 import type { LimitState, QuotaEntry } from "../gen/tenantplane/v1/quota_check_pb.ts";
 import { millisecondsOf } from "./duration.ts";
 import type { QuotaDenied, QuotaResult } from "./result.ts";
@@ -22,6 +23,8 @@ interface Remembered {
 
 /** A limit that somebody raises is in effect everywhere within a second: no denial is remembered for longer. */
 const REMEMBERED_MS_MAX = 1_000;
+/** The others are gone beyond as well, but admit. */
+const REFUSING: ReadonlySet<Limit_Mode> = new Set([Limit_Mode.UNSPECIFIED, Limit_Mode.HARD, Limit_Mode.OVERAGE]);
 /** Some 500 bytes each; above it the oldest is forgotten. */
 const REMEMBERED_MAX = 10_000;
 
@@ -46,7 +49,7 @@ export function createDenials(timing: Timing): Denials {
     for (const limit of denial.limits) {
       const entry = entries.find(({ meter }) => meter === limit.meter);
       const waitMs = millisecondsOf(limit.retryAfter);
-      if (!limit.exceeded || !entry || waitMs <= 0) continue;
+      if (!(limit.exceeded && REFUSING.has(limit.mode)) || !entry || waitMs <= 0) continue;
       const forgetAt = now + Math.min(waitMs, REMEMBERED_MS_MAX);
       const key = keyOf(tenant, limit.meter);
       if (known.size >= REMEMBERED_MAX) known.delete(known.keys().next().value ?? "");
