@@ -3,8 +3,9 @@ import { insertAuditEntry, type NewAuditEntry } from "./audit/store.ts";
 import { insertChange, type Noun } from "./change/store.ts";
 import { type Ctx, rowScope } from "./context.ts";
 import { DomainError } from "./errors.ts";
+import { cancellable } from "./platform/cancel.ts";
 import type { Clock, Ids } from "./platform/clock.ts";
-import { applyScope, type Json, type Sql, type Tx } from "./platform/postgres.ts";
+import { applyScope, type Json, type Queryable, readAs, type Sql, type Tx } from "./platform/postgres.ts";
 
 /** What a write works with. */
 export interface MutationDeps {
@@ -56,22 +57,32 @@ export async function mutate<T extends Json | object>(
 ): Promise<Written<T>> {
   const timeoutMs = remainingMs(deps.clock, ctx);
   const outcome = await deps.sql
-    .begin(async (plain) => {
-      const tx = plain as unknown as Tx;
-      await applyScope(tx, rowScope(ctx.principal), timeoutMs, root);
-      const replayed = await findAnswer<T>(tx, ctx);
-      if (replayed) return replayed;
-      const written = await run(deps, ctx, tx, fn);
-      if (ctx.validateOnly) throw new RolledBack(written);
-      await keepAnswer(tx, ctx, written, deps.clock.now(), options.secret ?? false);
-      return written;
-    })
+    .begin((plain) =>
+      cancellable(plain as unknown as Tx, ctx.signal, async (tx) => {
+        await applyScope(tx, rowScope(ctx.principal), timeoutMs, root);
+        const replayed = await findAnswer<T>(tx, ctx);
+        if (replayed) return replayed;
+        const written = await run(deps, ctx, tx, fn);
+        if (ctx.validateOnly) throw new RolledBack(written);
+        await keepAnswer(tx, ctx, written, deps.clock.now(), options.secret ?? false);
+        return written;
+      }),
+    )
     .catch((error: unknown) => {
       if (error instanceof RolledBack) return error.written as Written<T>;
       throw writeError(error);
     });
   if (!ctx.validateOnly) deps.nudge();
   return outcome as Written<T>;
+}
+
+/** Reads what the caller may see, from one snapshot, while the call lasts. Throws DEADLINE_EXCEEDED and what `fn` throws. */
+export function read<T>(
+  deps: Pick<MutationDeps, "sql" | "clock">,
+  ctx: Ctx,
+  fn: (tx: Queryable) => Promise<T>,
+): Promise<T> {
+  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), fn, ctx.signal);
 }
 
 /** How long the call may still take; throws DEADLINE_EXCEEDED when that is nothing. */

@@ -1,9 +1,9 @@
 import { type FilterSchema, parseFilter } from "../aip/filter.ts";
 import { filterToSql } from "../aip/filter-sql.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
-import { type Ctx, rowScope } from "../context.ts";
-import { type MutationDeps, remainingMs } from "../mutation.ts";
-import { PLATFORM_SCOPE, readAs, writeAs } from "../platform/postgres.ts";
+import type { Ctx } from "../context.ts";
+import { type MutationDeps, read } from "../mutation.ts";
+import { PLATFORM_SCOPE, writeAs } from "../platform/postgres.ts";
 import { type AuditEntry, insertAuditEntry, selectAuditEntries } from "./store.ts";
 
 export interface AuditDeps extends MutationDeps {
@@ -80,7 +80,5 @@ function readPage(
 ): Promise<AuditEntry[]> {
   const parsed = parseFilter(query.filter, AUDIT_FILTER);
   const filter = parsed && filterToSql(parsed, 1);
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    selectAuditEntries(tx, { ...query, filter }),
-  );
+  return read(deps, ctx, (tx) => selectAuditEntries(tx, { ...query, filter }));
 }

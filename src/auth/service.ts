@@ -1,8 +1,8 @@
 import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
-import { type Ctx, rowScope } from "../context.ts";
+import type { Ctx } from "../context.ts";
 import { DomainError, notFound, permissionDenied } from "../errors.ts";
-import { type MutationDeps, mutate, remainingMs } from "../mutation.ts";
+import { type MutationDeps, mutate, read } from "../mutation.ts";
 import { PLATFORM_SCOPE, type Queryable, readAs } from "../platform/postgres.ts";
 import { type ApiKey, auditView, formatSecret, hex, isValidAt, type KeyHashes, keyIdOf, scopeOf } from "./key.ts";
 import { mayGrant, type Principal, type Role, type Scope, type Target } from "./permission.ts";
@@ -66,9 +66,7 @@ export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Pro
 
 /** Reads a key, revoked or not. Throws RESOURCE_NOT_FOUND. */
 export async function getApiKey(deps: AuthDeps, ctx: Ctx, keyId: string): Promise<ApiKey> {
-  const key = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    selectKey(tx, keyId),
-  );
+  const key = await read(deps, ctx, (tx) => selectKey(tx, keyId));
   if (!key) throw notFound("ApiKey", name(keyId));
   return withoutHashes(key);
 }
@@ -82,7 +80,7 @@ export async function listApiKeys(
   const size = pageSize(input.pageSize);
   const query = [ctx.method, ctx.principal.actor, input.showRevoked];
   const [after = ""] = decodePageToken(deps.seal, query, input.pageToken, deps.clock.now()) ?? [];
-  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+  const rows = await read(deps, ctx, (tx) =>
     selectKeys(tx, { afterId: String(after), showRevoked: input.showRevoked, limit: size + 1 }),
   );
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.keyId], deps.clock.now()));

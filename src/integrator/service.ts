@@ -2,11 +2,11 @@ import { diffFields } from "../aip/field-mask.ts";
 import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import { allows } from "../auth/permission.ts";
-import { type Ctx, rowScope } from "../context.ts";
+import type { Ctx } from "../context.ts";
 import { alreadyExists, notFound, permissionDenied } from "../errors.ts";
 import { requireMeters } from "../meter/service.ts";
-import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
-import { type Queryable, readAs } from "../platform/postgres.ts";
+import { type MutationDeps, mutate, read, throwDependents } from "../mutation.ts";
+import type { Queryable } from "../platform/postgres.ts";
 import { auditView, type Integrator } from "./integrator.ts";
 import {
   deleteIntegratorRow,
@@ -38,9 +38,7 @@ export async function createIntegrator(deps: IntegratorDeps, ctx: Ctx, integrato
 
 /** Reads an integrator. Throws RESOURCE_NOT_FOUND. */
 export function getIntegrator(deps: IntegratorDeps, ctx: Ctx, integratorId: string): Promise<Integrator> {
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    requireIntegrator(tx, integratorId),
-  );
+  return read(deps, ctx, (tx) => requireIntegrator(tx, integratorId));
 }
 
 /** Lists the integrators that the caller may see, by id. */
@@ -48,9 +46,7 @@ export async function listIntegrators(deps: IntegratorDeps, ctx: Ctx, page: { pa
   const size = pageSize(page.pageSize);
   const query = [ctx.method];
   const [after = ""] = decodePageToken(deps.seal, query, page.pageToken, deps.clock.now()) ?? [];
-  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    selectIntegrators(tx, String(after), size + 1),
-  );
+  const rows = await read(deps, ctx, (tx) => selectIntegrators(tx, String(after), size + 1));
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.integratorId], deps.clock.now()));
 }
 

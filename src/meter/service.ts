@@ -1,10 +1,10 @@
 import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
-import { type Ctx, rowScope } from "../context.ts";
+import type { Ctx } from "../context.ts";
 import { alreadyExists, DomainError, notFound, Problems } from "../errors.ts";
 import type { Limit } from "../limit.ts";
-import { type MutationDeps, mutate, remainingMs } from "../mutation.ts";
-import { type Queryable, readAs, shareTurns, type Tx } from "../platform/postgres.ts";
+import { type MutationDeps, mutate, read } from "../mutation.ts";
+import { type Queryable, shareTurns, type Tx } from "../platform/postgres.ts";
 import { auditView, checkMeter, type Meter, meterName, SEATS_METER } from "./meter.ts";
 import {
   deleteMeterRow,
@@ -40,7 +40,7 @@ export async function createMeter(deps: MeterDeps, ctx: Ctx, input: NewMeter): P
 
 /** Reads a meter. Throws RESOURCE_NOT_FOUND. */
 export function getMeter(deps: MeterDeps, ctx: Ctx, meterId: string): Promise<Meter> {
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) => requireMeter(tx, meterId));
+  return read(deps, ctx, (tx) => requireMeter(tx, meterId));
 }
 
 /** Lists meters, by id. */
@@ -48,9 +48,7 @@ export async function listMeters(deps: MeterDeps, ctx: Ctx, page: { pageSize: nu
   const size = pageSize(page.pageSize);
   const query = [ctx.method];
   const [after = ""] = decodePageToken(deps.seal, query, page.pageToken, deps.clock.now()) ?? [];
-  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    selectMeters(tx, String(after), size + 1),
-  );
+  const rows = await read(deps, ctx, (tx) => selectMeters(tx, String(after), size + 1));
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.meterId], deps.clock.now()));
 }
 

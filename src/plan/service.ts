@@ -1,10 +1,10 @@
 import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
-import { type Ctx, rowScope } from "../context.ts";
+import type { Ctx } from "../context.ts";
 import { alreadyExists, notFound } from "../errors.ts";
 import { requireMeters } from "../meter/service.ts";
-import { type MutationDeps, mutate, remainingMs, throwDependents } from "../mutation.ts";
-import { type Queryable, readAs } from "../platform/postgres.ts";
+import { type MutationDeps, mutate, read, throwDependents } from "../mutation.ts";
+import type { Queryable } from "../platform/postgres.ts";
 import { auditView, type Plan } from "./plan.ts";
 import { addPlanVersion, deletePlanRow, insertPlan, selectPlan, selectPlans } from "./store.ts";
 
@@ -30,8 +30,7 @@ export async function createPlan(deps: PlanDeps, ctx: Ctx, planId: string, input
 
 /** Reads a plan in a version, the newest when 0. Throws RESOURCE_NOT_FOUND. */
 export async function getPlan(deps: PlanDeps, ctx: Ctx, planId: string, version: number): Promise<Plan> {
-  const scope = rowScope(ctx.principal);
-  return readAs(deps.sql, scope, remainingMs(deps.clock, ctx), (tx) => requirePlan(tx, planId, version));
+  return read(deps, ctx, (tx) => requirePlan(tx, planId, version));
 }
 
 /** Lists plans in their newest version, by id. */
@@ -39,9 +38,7 @@ export async function listPlans(deps: PlanDeps, ctx: Ctx, page: { pageSize: numb
   const size = pageSize(page.pageSize);
   const query = [ctx.method];
   const [after = ""] = decodePageToken(deps.seal, query, page.pageToken, deps.clock.now()) ?? [];
-  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    selectPlans(tx, String(after), size + 1),
-  );
+  const rows = await read(deps, ctx, (tx) => selectPlans(tx, String(after), size + 1));
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.planId], deps.clock.now()));
 }
 

@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import { cancellable } from "./cancel.ts";
 import { OperatorError } from "./operator-error.ts";
 
 /** A pool of connections to Postgres. Instants cross it as epoch milliseconds, 64-bit integers as numbers. */
@@ -100,12 +101,21 @@ const IDLE_IN_TRANSACTION_MS = "5000";
 /** Tells the locks of roots from the node lock. */
 const ROOT_LOCK_SPACE = 1;
 
-/** Runs `fn` in a read-only transaction that sees what the scope allows, in one snapshot. */
-export async function readAs<T>(sql: Sql, scope: RowScope, timeoutMs: number, fn: (tx: Tx) => Promise<T>): Promise<T> {
-  return (await sql.begin("isolation level repeatable read read only", async (plain) => {
-    const tx = plain as unknown as Tx;
+/** Runs `fn` in a read-only transaction that sees what the scope allows, in one snapshot; the signal cancels it. */
+export async function readAs<T>(
+  sql: Sql,
+  scope: RowScope,
+  timeoutMs: number,
+  fn: (tx: Tx) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const run = async (tx: Tx) => {
     const [, value] = await Promise.all([applyScope(tx, scope, timeoutMs), fn(tx)]);
     return value;
+  };
+  return (await sql.begin("isolation level repeatable read read only", async (plain) => {
+    const tx = plain as unknown as Tx;
+    return signal ? cancellable(tx, signal, run) : run(tx);
   })) as T;
 }
 

@@ -4,7 +4,7 @@ import type { Principal } from "../auth/permission.ts";
 import type { Ctx } from "../context.ts";
 import { DomainError, invalidField } from "../errors.ts";
 import { accessRule, authorise } from "./access.ts";
-import { type Call, fullName, type Mount } from "./handlers.ts";
+import { type Call, fullName, Malformed, type Mount } from "./handlers.ts";
 import { requestText } from "./request-text.ts";
 import { type ChainDeps, type Rpc, type Run, start } from "./run.ts";
 import { supervise } from "./stream.ts";
@@ -48,12 +48,15 @@ async function runUnary(rpc: Rpc, request: Message, call: Call): Promise<Message
   const run = start(rpc, call);
   try {
     const timeoutMs = Math.min(call.timeoutMs ?? deps.deadlineDefaultMs, deps.deadlineMaxMs);
+    const ending = createEnding(call);
     const work = async () => {
       const caller = { principal: await authenticate(rpc, run, call) };
+      requireReadable(request);
       await permit(rpc, caller, request);
-      return handler(request, contextOf(rpc, run, call, { caller, request, deadline: run.startedAt + timeoutMs }));
+      const of = { caller, request, deadline: run.startedAt + timeoutMs, signal: ending.signal };
+      return handler(request, contextOf(rpc, run, call, of));
     };
-    const response = await beforeDeadline(work(), timeoutMs);
+    const response = await beforeDeadline(work(), timeoutMs, ending.expire);
     run.end("ok");
     return create(method.output, response as MessageInitShape<typeof method.output>);
   } catch (error) {
@@ -77,6 +80,7 @@ async function* runStream(
   const each = input.requests !== undefined && rule.field !== "";
   try {
     const caller = { principal: await authenticate(rpc, run, call) };
+    requireReadable(request);
     if (!each) await permit(rpc, caller, request);
     const supervision = {
       requests: each ? permitted(rpc, caller, input.requests) : input.requests,
@@ -89,7 +93,8 @@ async function* runStream(
       },
     };
     const answers = supervise(supervision, (requests, signal) => {
-      const ctx = contextOf(rpc, run, { ...call, signal }, { caller, request, deadline: Number.POSITIVE_INFINITY });
+      const of = { caller, request, deadline: Number.POSITIVE_INFINITY, signal: () => signal };
+      const ctx = contextOf(rpc, run, call, of);
       const answer = handler(request ?? requests, ctx);
       return Symbol.asyncIterator in answer ? answer : once(answer);
     });
@@ -124,6 +129,12 @@ async function authenticate({ deps }: Rpc, run: Run, call: Call): Promise<Princi
   return deps.authenticator.requireActive(caller);
 }
 
+function requireReadable(request: Message | undefined): void {
+  if (request instanceof Malformed) {
+    throw new DomainError("MESSAGE_MALFORMED", "the request can't be read", {}, { cause: request.cause });
+  }
+}
+
 function permit({ deps, rule }: Rpc, caller: Caller, request: Message | undefined): Promise<void> {
   return authorise(rule, caller.principal, request, deps.findTenant);
 }
@@ -132,7 +143,7 @@ function contextOf(
   rpc: Rpc,
   run: Run,
   call: Call,
-  of: { caller: Caller; request: Message | undefined; deadline: number },
+  of: { caller: Caller; request: Message | undefined; deadline: number; signal: () => AbortSignal },
 ): Ctx {
   const { caller, request, deadline } = of;
   const fields: (Message & { requestId?: string; validateOnly?: boolean; reason?: string }) | undefined = request;
@@ -148,7 +159,7 @@ function contextOf(
     callerAddress: call.peer,
     deadline,
     get signal() {
-      return call.signal;
+      return of.signal();
     },
     setHttpHeader: call.isHttp ? call.setHeader : undefined,
   };
@@ -180,9 +191,27 @@ function reasonOf(reason: string | undefined): string {
 /** A sentence or three. */
 const REASON_MAX = 500;
 
-function beforeDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+/** What ends a unary call before its answer: the caller's leave, and its deadline. Made when it is first asked for. */
+function createEnding(call: Call) {
+  let expiry: AbortController | undefined;
+  let signal: AbortSignal | undefined;
+  return {
+    signal() {
+      expiry ??= new AbortController();
+      signal ??= AbortSignal.any([call.signal, expiry.signal]);
+      return signal;
+    },
+    expire: (error: DomainError) => expiry?.abort(error),
+  };
+}
+
+function beforeDeadline<T>(work: Promise<T>, timeoutMs: number, expire: (error: DomainError) => void): Promise<T> {
   return new Promise((resolve, reject) => {
-    const late = () => reject(new DomainError("DEADLINE_EXCEEDED", "the deadline has passed"));
+    const late = () => {
+      const error = new DomainError("DEADLINE_EXCEEDED", "the deadline has passed");
+      expire(error);
+      reject(error);
+    };
     const timer = setTimeout(late, timeoutMs);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });

@@ -5,7 +5,7 @@ import { systemClock } from "../platform/clock.ts";
 import { bytesOf } from "../platform/encode-once.ts";
 import type { Guarded } from "./chain.ts";
 import { toServiceError } from "./grpc-status.ts";
-import type { Call } from "./handlers.ts";
+import { type Call, Malformed } from "./handlers.ts";
 
 type UnaryCall = grpc.ServerUnaryCall<Message, Message>;
 type DuplexCall = grpc.ServerDuplexStream<Message, Message>;
@@ -35,11 +35,20 @@ function methodDefinition(service: string, method: DescMethod): grpc.MethodDefin
     requestStream: kind === "client_streaming" || kind === "bidi_streaming",
     // A client's stream is on the wire a bidirectional one with one answer, and is served as such.
     responseStream: kind !== "unary",
-    requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+    requestDeserialize: (bytes) => readRequest(method, bytes),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     requestSerialize: (message) => asBuffer(toBinary(method.input, message)),
     responseSerialize: (message) => asBuffer(bytesOf(message) ?? toBinary(method.output, message)),
   };
+}
+
+// What the library says of bytes that are no message is a fault of the server; it is the caller's.
+function readRequest(method: DescMethod, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(method.input, bytes);
+  } catch (error) {
+    return new Malformed(error) as unknown as Message;
+  }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -96,6 +105,7 @@ async function* requestsOf(call: DuplexCall): AsyncGenerator<Message> {
   try {
     for (;;) {
       const request: Message | null = call.read();
+      if (request instanceof Malformed) throw new ConnectError("a message can't be read", Code.InvalidArgument);
       if (request !== null) yield request;
       else if (call.readableEnded || call.destroyed) break;
       else {

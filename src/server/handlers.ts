@@ -41,6 +41,15 @@ export function mount<S extends DescService>(service: S, handlers: Handlers<S>):
   return { service, handlers: handlers as unknown as Mount["handlers"] };
 }
 
+/** Stands in the place of a message that could not be read: the chain refuses it, once it knows who calls. */
+export class Malformed {
+  readonly cause: unknown;
+
+  constructor(cause: unknown) {
+    this.cause = cause;
+  }
+}
+
 /** What a listener knows of a call before anybody has looked at it. */
 export interface Call {
   readonly method: DescMethod;

@@ -3,12 +3,12 @@ import { requireEtag } from "../aip/name.ts";
 import { parseOrderBy } from "../aip/order-by.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import { allows } from "../auth/permission.ts";
-import { type Ctx, rowScope } from "../context.ts";
+import type { Ctx } from "../context.ts";
 import { alreadyExists, DomainError, notFound, permissionDenied } from "../errors.ts";
 import { requireIntegrator } from "../integrator/service.ts";
-import { type Mutation, type MutationDeps, mutate, remainingMs, type Written } from "../mutation.ts";
+import { type Mutation, type MutationDeps, mutate, read, type Written } from "../mutation.ts";
 import { requirePlan } from "../plan/service.ts";
-import { type Queryable, readAs } from "../platform/postgres.ts";
+import type { Queryable } from "../platform/postgres.ts";
 import { type LifeEvent, mayPurge, step } from "./lifecycle.ts";
 import { TENANT_FILTER, TENANT_ORDER } from "./query.ts";
 import {
@@ -269,10 +269,6 @@ export function requireKept(tenant: Tenant): void {
   if (tenant.state === "DELETED") {
     throw new DomainError("TENANT_DELETED", `${name} is deleted; undelete it first`, { tenant: name });
   }
-}
-
-function read<T>(deps: TenantDeps, ctx: Ctx, fn: (tx: Queryable) => Promise<T>): Promise<T> {
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), fn);
 }
 
 /** Which tenant, in which state, and what the caller must be allowed to do beyond what the RPC asks for. */

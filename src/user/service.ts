@@ -1,10 +1,10 @@
 import { requireEtag } from "../aip/name.ts";
 import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "../aip/page.ts";
 import type { Role } from "../auth/permission.ts";
-import { type Ctx, rowScope } from "../context.ts";
+import type { Ctx } from "../context.ts";
 import { alreadyExists, notFound } from "../errors.ts";
-import { type Mutation, type MutationDeps, mutate, remainingMs } from "../mutation.ts";
-import { type Queryable, readAs } from "../platform/postgres.ts";
+import { type Mutation, type MutationDeps, mutate, read } from "../mutation.ts";
+import type { Queryable } from "../platform/postgres.ts";
 import { requireKept, requireTenant } from "../tenant/service.ts";
 import { type Tenant, tenantName } from "../tenant/tenant.ts";
 import { deleteUserRow, insertUser, selectUser, selectUserByEmail, selectUsers, updateUserRow } from "./store.ts";
@@ -56,9 +56,7 @@ export async function addUser(deps: UserDeps, mutation: Mutation, tenant: Tenant
 
 /** Reads a user. Throws RESOURCE_NOT_FOUND. */
 export function getUser(deps: UserDeps, ctx: Ctx, tenantId: string, userId: string): Promise<User> {
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
-    requireUser(tx, tenantId, userId),
-  );
+  return read(deps, ctx, (tx) => requireUser(tx, tenantId, userId));
 }
 
 /** Lists a tenant's users by email address. Throws RESOURCE_NOT_FOUND and PAGE_TOKEN_INVALID. */
@@ -70,7 +68,7 @@ export async function listUsers(
   const size = pageSize(input.pageSize);
   const query = [ctx.method, input.tenantId];
   const [after = ""] = decodePageToken(deps.seal, query, input.pageToken, deps.clock.now()) ?? [];
-  const rows = await readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), async (tx) => {
+  const rows = await read(deps, ctx, async (tx) => {
     const tenant = await requireTenant(tx, input.tenantId);
     return selectUsers(tx, tenant.uid, String(after), size + 1);
   });
