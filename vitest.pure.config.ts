@@ -25,6 +25,7 @@ export default defineConfig({
       "test/quota/period.test.ts",
       "test/quota/sliding-window.test.ts",
       "test/tenant/lifecycle.test.ts",
+      "test/webhook/schedule.test.ts",
     ],
     globalSetup: [],
   },

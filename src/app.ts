@@ -17,8 +17,8 @@ import { migrate } from "./migrations/migrate.ts";
 import type { MutationDeps } from "./mutation.ts";
 import { planRpc } from "./plan/rpc.ts";
 import { startBullJobs } from "./platform/bull-jobs.ts";
-import { type Clock, every, type Ids, systemClock, systemIds } from "./platform/clock.ts";
-import { createSeal, sha256 } from "./platform/crypto.ts";
+import { type Clock, every, type Ids, systemClock, systemIds, systemRandom } from "./platform/clock.ts";
+import { createEd25519, createSeal, hmacSha256, sha256, signEd25519 } from "./platform/crypto.ts";
 import { startEmbeddedPostgres } from "./platform/embedded-postgres.ts";
 import type { Jobs, JobsOptions, QueueHealth } from "./platform/job.ts";
 import { startLocalJobs } from "./platform/local-jobs.ts";
@@ -27,6 +27,7 @@ import { createMetrics } from "./platform/metrics.ts";
 import { OperatorError } from "./platform/operator-error.ts";
 import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
 import { openBell } from "./platform/redis.ts";
+import { createSafeRequest } from "./platform/safe-request.ts";
 import { scanFacts } from "./quota/facts-store.ts";
 import { takeSeat } from "./quota/seat-service.ts";
 import { createQuotaTable, type QuotaTable } from "./quota/table.ts";
@@ -50,6 +51,9 @@ import { userRpc } from "./user/rpc.ts";
 import { addUser } from "./user/service.ts";
 import { selectUserByEmail } from "./user/store.ts";
 import { userName } from "./user/user.ts";
+import { selectCursor } from "./webhook/delivery-store.ts";
+import { webhookJobs } from "./webhook/jobs.ts";
+import { webhookRpc } from "./webhook/rpc.ts";
 
 /** What tests and tools replace. */
 export interface Overrides {
@@ -125,19 +129,35 @@ async function construct(
     loadKey: (id) => loadKey(deps, id),
     oidc: oidcOf(config),
   });
+  let jobs: Jobs | undefined;
   const memory = memoryOf(sql, { table, quotas, authenticator });
-  const started = startFeed({ sql, hub, pollMs: config.CHANGE_POLL_MS, onError, ...memory }, await memory.reload());
+  const apply = (batch: Batch) => {
+    memory.apply(batch);
+    if (batch.changes.length > 0) jobs?.wake("dispatch-webhooks");
+  };
+  const feedDeps = { sql, hub, pollMs: config.CHANGE_POLL_MS, onError, ...memory, apply };
+  const started = startFeed(feedDeps, await memory.reload());
   feed = started;
   stops.push(() => started.stop());
 
   const firstKey = await createFirstKey(deps, sql);
-  let queueHealth: Jobs["health"] = async () => ({ waiting: 0, active: 0, delayed: 0, failed: 0, workers: 0 });
-  const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers, queue: () => queueHealth() });
+  const queueHealth = async () => jobs?.health() ?? NO_QUEUE;
+  const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers, queue: queueHealth });
   const tenantDeps: TenantDeps = {
     ...deps,
     onCreate: async (mutation, _, tenant, email) => {
       await addUser(deps, mutation, tenant, { email, displayName: "", role: "tenant.admin", disabled: false });
     },
+  };
+  const webhookDeps = {
+    ...deps,
+    database,
+    createEd25519,
+    signEd25519,
+    hmacSha256,
+    random: systemRandom,
+    request: createSafeRequest({ allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
+    wakeDeliveries: () => jobs?.wake("send-webhooks"),
   };
   const watch = { hub, table, position: started.position, refresh: started.refresh, token, database };
   const mounts = [
@@ -147,6 +167,7 @@ async function construct(
     userRpc(deps),
     accessRpc({ ...deps, ...find }),
     auditRpc(deps),
+    webhookRpc({ ...webhookDeps, ...find, allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
   ];
   const draining = new AbortController();
   const chain = {
@@ -183,21 +204,23 @@ async function construct(
 
   const background = [
     ...tenantJobs(tenantDeps),
+    ...webhookJobs({ ...webhookDeps, deliveryRetentionMs: config.WEBHOOK_RETENTION_MS }),
     ...changeJobs({
       ...deps,
+      readThrough: () => readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, selectCursor),
       changeRetentionMs: config.CHANGE_RETENTION_MS,
       idempotencyRetentionMs: config.IDEMPOTENCY_RETENTION_MS,
     }),
   ];
-  const jobs = await startJobs(config, database, {
+  const working = await startJobs(config, database, {
     jobs: background,
     observe: metrics.observeJob,
     onError: (error, job) => log.warn("background work failed", { job, error }),
     monotonic: clock.monotonic,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
   });
-  stops.push(() => jobs.stop());
-  queueHealth = jobs.health;
+  jobs = working;
+  stops.push(() => working.stop());
   const touchUsedKeys = async () => {
     const used = authenticator.takeUsedKeys();
     if (used.length > 0) await writeAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, (tx) => touchKeys(tx, used, clock.now()));
@@ -209,7 +232,7 @@ async function construct(
     hub.shutdown();
   });
   const tick = async () => {
-    await jobs.runAll();
+    await working.runAll();
     await touchUsedKeys();
   };
   return { grpcPort: grpc?.port ?? 0, httpPort: http.port, firstKey, tick, stop };
@@ -242,6 +265,9 @@ async function openDatabase(config: Config, stops: (() => Promise<void>)[]): Pro
   stops.push(() => sql.end({ timeout: 2 }));
   return sql;
 }
+
+/** A node that is still starting. */
+const NO_QUEUE: QueueHealth = { waiting: 0, active: 0, delayed: 0, failed: 0, workers: 0 };
 
 function describeQueue({ waiting, active, delayed, failed, workers }: QueueHealth): string {
   return `${waiting} waiting, ${active} active, ${delayed} to be retried, ${failed} given up, ${workers} workers`;

@@ -79,6 +79,16 @@ export const SETTINGS = {
     parse: integer(0, 31_536_000_000),
     help: "How long a deleted tenant can be undeleted.",
   },
+  ALLOW_PRIVATE_ADDRESSES: {
+    default: "off",
+    parse: flag,
+    help: "For development: on lets webhooks go to this machine and private networks, and in clear text.",
+  },
+  WEBHOOK_RETENTION_MS: {
+    default: "2592000000",
+    parse: integer(86_400_000, 31_536_000_000),
+    help: "How long webhook deliveries are kept.",
+  },
   OIDC_ISSUER: { default: "", parse: url("https:", "http:"), help: "Issuer of accepted JWTs; empty accepts none." },
   OIDC_AUDIENCE: { default: "tenantplane", parse: text, help: "Audience that a JWT must name." },
   OIDC_JWKS_URL: {

@@ -58,6 +58,8 @@ export const REASONS = {
   RATE_LIMITED: { code: "resource_exhausted", meaning: "Too much within a window: retry when RetryInfo says." },
   SLOTS_TAKEN: { code: "resource_exhausted", meaning: "All slots are held: retry when one is released." },
   SEAT_LIMIT_REACHED: { code: "resource_exhausted", meaning: "All seats are taken; QuotaFailure names the limits." },
+  TOO_MANY: { code: "failed_precondition", meaning: "There are as many of these as there may be: delete one first." },
+  ENDPOINT_DISABLED: { code: "failed_precondition", meaning: "The webhook endpoint is disabled: enable it first." },
   OVERLOADED: { code: "resource_exhausted", meaning: "Too many of these at once: retry later." },
   SHUTTING_DOWN: { code: "unavailable", meaning: "This server is shutting down: retry, another one will answer." },
   DECISION_UNAVAILABLE: { code: "unavailable", meaning: "It could not be decided in time; nothing tells what to do." },

@@ -50,6 +50,14 @@ beforeAll(async () => {
         values (${uid}, 'g', ${crypto.randomUUID()}, 'l', 1, 1, 0, 0, now(), false, '', '', 1, now(), now())`;
       await tx`insert into quota_period (tenant_uid, limit_id, window_id, starts_at, ends_at, base_amount,
           rollover_amount, revision) values (${uid}, 'l', 'w', now(), now(), 0, 0, 1)`;
+      const endpoint = crypto.randomUUID();
+      await tx`insert into webhook_endpoint (uid, endpoint_id, url, scope, tenant_uid, integrator_uid, event_types,
+          description, signing, public_key, secret, revision, created_at, updated_at)
+        values (${endpoint}, ${id}, 'u', ${`tenants/${id}`}, ${uid}, ${integrator}, '{}', '', 'HMAC_SHA256', '', '', 1,
+          now(), now())`;
+      await tx`insert into webhook_delivery (endpoint_uid, event_id, tenant_uid, integrator_uid, event_type, resource,
+          payload, state, attempt_count, attempts, event_at, created_at)
+        values (${endpoint}, 'e', ${uid}, ${integrator}, '', '', '', 'DELIVERED', 1, '[]', now(), now())`;
       await tx`insert into idempotency (actor, method, request_id, request_hash, at) values (${id}, '', '', '', now())`;
     }
   });
@@ -117,6 +125,9 @@ describe("row level security", () => {
       tenant: 1,
       tenant_user: 1,
       transition: 1,
+      webhook_cursor: 0,
+      webhook_delivery: 1,
+      webhook_endpoint: 1,
     });
   });
 

@@ -27,14 +27,20 @@ afterAll(async () => {
 
 const writing = RPCS.filter(({ method }) => method.idempotency !== Level.NO_SIDE_EFFECTS);
 
-/** Everything that the database holds, as one value to compare. */
+/** Tables that live on by themselves: what a write has set going goes on in the background. */
+const RESTLESS = new Set(["webhook_cursor", "webhook_delivery"]);
+
+/** Everything that the database holds, as one value to compare; of endpoints not how they have answered lately. */
 async function contents(): Promise<Record<string, string>> {
   const tables = await owner<{ name: string }[]>`select relname as name from pg_class
     where relkind = 'r' and relnamespace = 'public'::regnamespace`;
-  const rows = tables.map(async ({ name }) => {
-    const [row] = await owner.unsafe(`select md5(string_agg(t::text, '|' order by t::text)) as sum from ${name} t`);
-    return [name, String(row?.sum)] as const;
-  });
+  const rows = tables
+    .filter(({ name }) => !RESTLESS.has(name))
+    .map(async ({ name }) => {
+      const text = "(to_jsonb(t) - 'last_success_at' - 'failing_since_at')::text";
+      const [row] = await owner.unsafe(`select md5(string_agg(${text}, '|' order by ${text})) as sum from ${name} t`);
+      return [name, String(row?.sum)] as const;
+    });
   return Object.fromEntries(await Promise.all(rows));
 }
 

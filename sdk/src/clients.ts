@@ -6,6 +6,7 @@ import { PlanService } from "./gen/tenantplane/v1/plan_pb.ts";
 import { QuotaService } from "./gen/tenantplane/v1/quota_pb.ts";
 import { TenantService } from "./gen/tenantplane/v1/tenant_pb.ts";
 import { UserService } from "./gen/tenantplane/v1/user_pb.ts";
+import { WebhookService } from "./gen/tenantplane/v1/webhook_pb.ts";
 
 /** A typed client for each service of Tenantplane. */
 export interface Clients {
@@ -16,6 +17,7 @@ export interface Clients {
   readonly access: Client<typeof AccessService>;
   readonly audit: Client<typeof AuditService>;
   readonly quotas: Client<typeof QuotaService>;
+  readonly webhooks: Client<typeof WebhookService>;
 }
 
 /** Makes the clients over any transport of Connect. */
@@ -28,5 +30,6 @@ export function createClientsOver(transport: Transport): Clients {
     access: createClient(AccessService, transport),
     audit: createClient(AuditService, transport),
     quotas: createClient(QuotaService, transport),
+    webhooks: createClient(WebhookService, transport),
   };
 }

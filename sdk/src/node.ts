@@ -14,6 +14,7 @@ export * from "./gen/tenantplane/v1/quota_admin_pb.ts";
 export * from "./gen/tenantplane/v1/quota_check_pb.ts";
 export * from "./gen/tenantplane/v1/tenant_pb.ts";
 export * from "./gen/tenantplane/v1/user_pb.ts";
+export * from "./gen/tenantplane/v1/webhook_pb.ts";
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
 export type { LeaseOptions } from "./quota/lease.ts";
 export {

@@ -18,6 +18,8 @@ const COLLECTIONS: Readonly<Record<string, RegExp>> = {
   quotaGrants: /^[a-z0-9-]{1,63}$/,
   reservations: /^[a-z0-9-]{1,63}$/,
   leases: /^[a-z0-9-]{1,63}$/,
+  webhookEndpoints: /^[a-z0-9-]{1,63}$/,
+  deliveries: /^[a-z0-9_-]{1,80}$/,
 };
 
 /**

@@ -29,11 +29,13 @@ const flagWrite = [
   "flags.import",
   "flags.watch",
 ];
+const webhookAdmin = ["create", "get", "update", "delete"].map((verb) => `webhookEndpoints.${verb}`);
 const integratorRead = ["integrators.get"];
 const operator = [
   ...tenantRead,
   ...quotaRead,
   ...quotaWrite,
+  ...webhookAdmin,
   ...flagAudit,
   ...flagWrite,
   ...flagOverrideWrite,
@@ -67,7 +69,15 @@ export const ROLES = {
   "platform.operator": { scope: "platform", permissions: new Set(operator) },
   "platform.auditor": {
     scope: "platform",
-    permissions: new Set([...tenantRead, ...quotaRead, ...flagAudit, ...integratorRead, ...auditRead, "apiKeys.list"]),
+    permissions: new Set([
+      ...tenantRead,
+      ...quotaRead,
+      ...flagAudit,
+      ...integratorRead,
+      ...auditRead,
+      "apiKeys.list",
+      "webhookEndpoints.get",
+    ]),
   },
   "integrator.admin": {
     scope: "integrator",
@@ -77,6 +87,7 @@ export const ROLES = {
       ...partnerSuspensions,
       ...quotaRead,
       ...quotaWrite,
+      ...webhookAdmin,
       ...flagRead,
       ...flagOverrideWrite,
       ...integratorRead,
@@ -96,6 +107,7 @@ export const ROLES = {
       ...quotaRead,
       ...flagRead,
       ...flagOverrideWrite,
+      ...webhookAdmin,
       ...userWrite,
       ...keyAdmin,
       ...auditRead,

@@ -8,6 +8,8 @@ export interface ChangeJobsDeps {
   readonly clock: Clock;
   readonly changeRetentionMs: number;
   readonly idempotencyRetentionMs: number;
+  /** The newest transaction whose changes every reader that must not miss one has read. */
+  readonly readThrough: () => Promise<bigint>;
 }
 
 /** Retention is counted in hours; half a minute more is nothing. */
@@ -21,7 +23,9 @@ export function changeJobs({ sql, clock, ...retention }: ChangeJobsDeps): Job[] 
       everyMs: COMPACT_EVERY_MS,
       async run() {
         const now = clock.now();
-        await compact(sql, now - retention.changeRetentionMs, now - retention.idempotencyRetentionMs);
+        const through = await retention.readThrough();
+        const changesBefore = now - retention.changeRetentionMs;
+        await compact(sql, { changesBefore, through, requestIdsBefore: now - retention.idempotencyRetentionMs });
       },
     },
   ];

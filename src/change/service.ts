@@ -172,11 +172,14 @@ export async function* live(
   }
 }
 
-/** Forgets the changes and request ids that are older than they need be. */
-export async function compact(sql: Sql, changesBefore: number, requestIdsBefore: number): Promise<number> {
+/** Forgets the changes and request ids that are older than they need be; of the changes those up to `through` alone. */
+export async function compact(
+  sql: Sql,
+  input: { changesBefore: number; through: bigint; requestIdsBefore: number },
+): Promise<number> {
   return writeAs(sql, PLATFORM_SCOPE, COMPACT_TIMEOUT_MS, async (tx) => {
-    await tx`delete from idempotency where at < ${requestIdsBefore}`;
-    return deleteChangesBefore(tx, changesBefore);
+    await tx`delete from idempotency where at < ${input.requestIdsBefore}`;
+    return deleteChangesBefore(tx, input.changesBefore, input.through);
   });
 }
 

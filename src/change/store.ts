@@ -10,6 +10,7 @@ export interface ChangeRow {
   readonly integratorUid: string | null;
   readonly before: unknown;
   readonly after: unknown;
+  readonly at: number;
 }
 
 /** The kinds of resources whose changes are logged. */
@@ -22,7 +23,9 @@ export type Noun =
   | "meter"
   | "quotaOverride"
   | "quotaGrant"
-  | "quotaPeriod";
+  | "quotaPeriod"
+  | "webhookEndpoint"
+  | "event";
 
 /** Where a reader of the change log stands: everything up to and with this row has been read. */
 export interface Position {
@@ -31,10 +34,7 @@ export interface Position {
 }
 
 /** Appends one change; answers the transaction's id, by which it is ordered. */
-export async function insertChange(
-  sql: Queryable,
-  change: Omit<ChangeRow, "xid" | "seq"> & { at: number },
-): Promise<bigint> {
+export async function insertChange(sql: Queryable, change: Omit<ChangeRow, "xid" | "seq">): Promise<bigint> {
   const [row] = await sql<{ xid: string }[]>`
     insert into change (noun, resource, tenant_uid, integrator_uid, before, after, at)
     values (${change.noun}, ${change.resource}, ${change.tenantUid}, ${change.integratorUid},
@@ -57,9 +57,9 @@ export async function selectChanges(
   const rows = await sql<(Omit<ChangeRow, "xid"> & { xid: string; through: string; floor: string })[]>`
     with bound as (select pg_snapshot_xmin(pg_current_snapshot()) as xmin, xid as floor from change_floor)
     select bound.xmin::text as through, bound.floor::text, c.xid::text, c.seq, c.noun, c.resource, c.tenant_uid as "tenantUid",
-      c.integrator_uid as "integratorUid", c.before, c.after
+      c.integrator_uid as "integratorUid", c.before, c.after, c.at
     from bound left join lateral (
-      select xid, seq, noun, resource, tenant_uid, integrator_uid, before, after from change
+      select xid, seq, noun, resource, tenant_uid, integrator_uid, before, after, at from change
       where (xid, seq) > (${String(after.xid)}::xid8, ${after.seq}::bigint) and xid < bound.xmin
       order by xid, seq limit ${limit}) c on true
     order by c.xid, c.seq`;
@@ -86,10 +86,12 @@ export async function selectBound(sql: Queryable): Promise<bigint> {
   return BigInt(row?.xmin ?? 0);
 }
 
-/** Forgets changes older than an instant and remembers up to where; answers how many. */
-export async function deleteChangesBefore(sql: Queryable, at: number): Promise<number> {
+/** Forgets changes older than an instant, up to a transaction, and remembers up to where; answers how many. */
+export async function deleteChangesBefore(sql: Queryable, at: number, through: bigint): Promise<number> {
   const deleted = await sql<{ n: number; last: string | null }[]>`
-    with gone as (delete from change where at < ${at} and xid < pg_snapshot_xmin(pg_current_snapshot()) returning xid)
+    with gone as (
+      delete from change where at < ${at} and xid <= ${String(through)}::xid8
+        and xid < pg_snapshot_xmin(pg_current_snapshot()) returning xid)
     select (select count(*) from gone)::int as n, (select xid from gone order by xid desc limit 1)::text as last`;
   const [row] = deleted;
   if (row?.last) await sql`update change_floor set xid = greatest(xid, ${row.last}::xid8)`;

@@ -18,6 +18,9 @@ export const systemClock: Clock = { now: () => Date.now(), monotonic: () => perf
 /** The machine's randomness. */
 export const systemIds: Ids = { uuid: randomUUID, bytes: (length) => new Uint8Array(randomBytes(length)) };
 
+/** A number from 0 up to 1, for what need not be secret. */
+export const systemRandom = (): number => Math.random();
+
 /** Resolves after `ms`, or rejects with the signal's reason as soon as it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

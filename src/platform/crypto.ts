@@ -1,4 +1,14 @@
-import { createCipheriv, createDecipheriv, hash, randomBytes } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPrivateKey,
+  generateKeyPairSync,
+  hash,
+  type KeyObject,
+  randomBytes,
+  sign,
+} from "node:crypto";
 
 /** SHA-256 of a text or of bytes. */
 export function sha256(data: string | Uint8Array): Uint8Array {
@@ -36,3 +46,28 @@ const IV_BYTES = 12;
 const TAG_BYTES = 16;
 /** The longest token we make, of four order terms, is shorter. */
 const TOKEN_MAX_CHARACTERS = 8_192;
+
+/** HMAC-SHA256 of a text, in base64. */
+export function hmacSha256(key: Uint8Array, text: string): string {
+  return createHmac("sha256", key).update(text).digest("base64");
+}
+
+/** A new Ed25519 key pair: the private half in PKCS #8 and the raw public one, both in base64. */
+export function createEd25519(): { privateKey: string; publicKey: string } {
+  const pair = generateKeyPairSync("ed25519");
+  return {
+    privateKey: pair.privateKey.export({ type: "pkcs8", format: "der" }).toString("base64"),
+    publicKey: rawPublic(pair.publicKey),
+  };
+}
+
+/** Signs a text by a private key of `createEd25519`; the signature in base64. */
+export function signEd25519(privateKey: string, text: string): string {
+  const key = createPrivateKey({ key: Buffer.from(privateKey, "base64"), type: "pkcs8", format: "der" });
+  return sign(null, Buffer.from(text), key).toString("base64");
+}
+
+// SPKI ends with the 32 bytes of the key itself.
+function rawPublic(key: KeyObject): string {
+  return key.export({ type: "spki", format: "der" }).subarray(-32).toString("base64");
+}

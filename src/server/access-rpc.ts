@@ -6,7 +6,7 @@ import {
 } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { checkText, etagOf, parseId } from "../aip/name.ts";
 import type { ApiKey } from "../auth/key.ts";
-import { allows, isRoleFor, type Principal, type Role, type Scope, type Target } from "../auth/permission.ts";
+import { allows, isRoleFor, type Principal, type Role, type Target } from "../auth/permission.ts";
 import {
   type AuthDeps,
   createApiKey,
@@ -16,16 +16,12 @@ import {
   revokeApiKey,
   rotateApiKey,
 } from "../auth/service.ts";
-import { invalidField, notFound, Problems, permissionDenied } from "../errors.ts";
-import type { Integrator } from "../integrator/integrator.ts";
-import type { Tenant } from "../tenant/tenant.ts";
+import { invalidField, Problems } from "../errors.ts";
 import { durationMs, fromTimestamp, optionalTimestamp, toTimestamp } from "./convert.ts";
 import { type Mount, mount } from "./handlers.ts";
+import { resolveScope, type ScopeDeps } from "./scope.ts";
 
-export interface AccessRpcDeps extends AuthDeps {
-  readonly findTenant: (tenantId: string) => Promise<Tenant | undefined>;
-  readonly findIntegrator: (integratorId: string) => Promise<Integrator | undefined>;
-}
+export interface AccessRpcDeps extends AuthDeps, ScopeDeps {}
 
 /** The handlers of AccessService. They stand here, above all domains, because keys are bound to tenants and integrators. */
 export function accessRpc(deps: AccessRpcDeps): Mount {
@@ -81,31 +77,9 @@ async function parseKey(deps: AccessRpcDeps, principal: Principal, key: ProtoKey
   const scopeKind = kind === "tenants" ? "tenant" : kind === "integrators" ? "integrator" : "platform";
   if (!isRoleFor(role, scopeKind)) problems.add("api_key.role", `is no role for the scope ${key.scope || "platform"}`);
   problems.throwIfAny();
-  const resolved = await resolveScope(deps, principal, key.scope);
+  const asked = { name: key.scope, field: "api_key.scope", permission: "apiKeys.create" };
+  const resolved = await resolveScope(deps, principal, asked);
   return { ...resolved, displayName: key.displayName, role: role as Role, expiresAt };
-}
-
-async function resolveScope(
-  deps: AccessRpcDeps,
-  principal: Principal,
-  name: string,
-): Promise<{ scope: Scope; target: Target; integratorUid: string | null }> {
-  if (name === "platform") return { scope: { kind: "platform" }, target: { kind: "platform" }, integratorUid: null };
-  if (name.startsWith("integrators/")) {
-    const integratorId = parseId(name, "integrators", "api_key.scope");
-    const target = { kind: "integrator", integratorId } as const;
-    if (!allows(principal, "apiKeys.create", target)) throw permissionDenied("apiKeys.create", name);
-    const integrator = await deps.findIntegrator(integratorId);
-    if (!integrator) throw notFound("Integrator", name);
-    const scope = { kind: "integrator", integratorId, integratorUid: integrator.uid } as const;
-    return { scope, target, integratorUid: integrator.uid };
-  }
-  const tenantId = parseId(name, "tenants", "api_key.scope");
-  const tenant = await deps.findTenant(tenantId);
-  const target = { kind: "tenant", tenantId, integratorId: tenant?.integratorId ?? undefined } as const;
-  if (!allows(principal, "apiKeys.create", target)) throw permissionDenied("apiKeys.create", name);
-  if (!tenant) throw notFound("Tenant", name);
-  return { scope: { kind: "tenant", tenantId, tenantUid: tenant.uid }, target, integratorUid: tenant.integratorUid };
 }
 
 function toApiKey(key: ApiKey): MessageInitShape<typeof ApiKeySchema> {

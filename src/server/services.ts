@@ -5,6 +5,7 @@ import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrato
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
+import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
 
 /** Every service of the public API. */
 export const SERVICES = [
@@ -14,6 +15,7 @@ export const SERVICES = [
   UserService,
   AccessService,
   AuditService,
+  WebhookService,
 ] as const;
 
 /** The services that others have specified. */

@@ -6,6 +6,7 @@ import { readChanges, startFeed } from "../../src/change/service.ts";
 import { openPostgres } from "../../src/platform/postgres.ts";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
+import { until } from "../support/until.ts";
 
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
@@ -91,11 +92,13 @@ describe("a transaction of several changes", () => {
     await owner`insert into change (noun, resource, at) values ('none', 'plans/after', now())`;
     const batches: string[][] = [];
     let position = { xid: 0n, seq: 0 };
-    for (let complete = false; !complete; ) {
+    // Until the last one is there: a transaction of the node's own may hold them back for a moment.
+    await until(async () => {
       const result = await readChanges(sql, position, 2);
       batches.push(result.changes.map(({ resource }) => resource));
-      ({ position, complete } = result);
-    }
+      position = result.position;
+      return result.changes.some(({ resource }) => resource === "plans/after");
+    });
     await sql.end();
     const whole = [1, 2, 3, 4, 5].map((n) => `plans/whole-${n}`);
     const found = batches.filter((batch) => batch.some((resource) => resource.startsWith("plans/whole-")));

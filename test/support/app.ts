@@ -8,6 +8,7 @@ import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrato
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
+import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
 import postgres from "postgres";
 import { inject } from "vitest";
 import { type App, startApp } from "../../src/app.ts";
@@ -62,6 +63,7 @@ export interface Clients {
   readonly users: Client<typeof UserService>;
   readonly access: Client<typeof AccessService>;
   readonly audit: Client<typeof AuditService>;
+  readonly webhooks: Client<typeof WebhookService>;
   of<S extends DescService>(service: S): Client<S>;
 }
 
@@ -100,6 +102,7 @@ function createClients(baseUrl: string, key: string): Clients {
     users: createClient(UserService, transport),
     access: createClient(AccessService, transport),
     audit: createClient(AuditService, transport),
+    webhooks: createClient(WebhookService, transport),
     of: (service) => createClient(service, transport),
   };
 }

@@ -1,3 +1,4 @@
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import type { Clients } from "./app.ts";
 
@@ -72,10 +73,34 @@ export const WRITES: Readonly<Record<string, (admin: Clients, n: number) => Prom
   "AccessService.RotateApiKey": async (admin) =>
     varied({ name: await keyOf(admin) }, { overlap: { seconds: 60n, nanos: 0 } }),
   "AccessService.RevokeApiKey": async (admin) => varied({ name: await keyOf(admin) }, { name: await keyOf(admin) }),
+  "WebhookService.CreateWebhookEndpoint": async () => {
+    const webhookEndpoint = { url: "https://example.com/hook", scope: "platform" };
+    return varied({ webhookEndpoint }, { webhookEndpoint: { ...webhookEndpoint, description: "other" } });
+  },
+  "WebhookService.UpdateWebhookEndpoint": async (admin) => {
+    const webhookEndpoint = { name: await endpointOf(admin), description: "new" };
+    return varied({ webhookEndpoint }, { webhookEndpoint: { ...webhookEndpoint, description: "other" } });
+  },
+  "WebhookService.DeleteWebhookEndpoint": async (admin) =>
+    varied({ name: await endpointOf(admin) }, { allowMissing: true }),
+  "WebhookService.RotateWebhookSecret": async (admin) =>
+    varied({ name: await endpointOf(admin) }, { overlap: { seconds: 60n, nanos: 0 } }),
+  "WebhookService.PingWebhookEndpoint": async (admin) =>
+    varied({ name: await endpointOf(admin) }, { name: await endpointOf(admin) }),
+  "WebhookService.ReplayWebhookDelivery": async (admin) => {
+    const name = async () =>
+      (await admin.webhooks.pingWebhookEndpoint({ name: await endpointOf(admin) })).delivery?.name;
+    return varied({ name: await name() }, { name: await name() });
+  },
 };
 
 /** Answers that are given once and kept nowhere: their retry is refused. */
-export const SECRET: ReadonlySet<string> = new Set(["AccessService.CreateApiKey", "AccessService.RotateApiKey"]);
+export const SECRET: ReadonlySet<string> = new Set([
+  "AccessService.CreateApiKey",
+  "AccessService.RotateApiKey",
+  "WebhookService.CreateWebhookEndpoint",
+  "WebhookService.RotateWebhookSecret",
+]);
 
 const TENANT = { displayName: "T", plan: "plans/basic", labels: { a: "1", b: "2" } };
 
@@ -119,4 +144,17 @@ async function keyOf(admin: Clients): Promise<string> {
     apiKey: { displayName: "k", role: "service", scope: "platform" },
   });
   return apiKey?.name ?? "";
+}
+
+async function endpointOf(admin: Clients): Promise<string> {
+  // A scope has so many places: the oldest make room.
+  const { webhookEndpoints } = await admin.webhooks.listWebhookEndpoints({ pageSize: 1_000 });
+  const byAge = webhookEndpoints.sort((a, b) => msOf(a.createTime) - msOf(b.createTime));
+  for (const { name } of byAge.slice(0, -10)) await admin.webhooks.deleteWebhookEndpoint({ name });
+  const webhookEndpoint = { url: "https://example.com/hook", scope: "platform" };
+  return (await admin.webhooks.createWebhookEndpoint({ webhookEndpoint })).webhookEndpoint?.name ?? "";
+}
+
+function msOf(time: Timestamp | undefined): number {
+  return time ? timestampMs(time) : 0;
 }
