@@ -126,6 +126,7 @@ function startProgress({ totalBytes, readBytes }: Input): Progress {
   const format = totalBytes === undefined ? counts : `{bar} {percentage}% | ${counts} | {eta_formatted} left`;
   const bar = new SingleBar({ format, clearOnComplete: true, hideCursor: true });
   bar.start(totalBytes ?? 1, 0, { lines: 0, failed: 0 });
+  let shownBytes = 0;
   return {
     note(text) {
       process.stderr.write("\r\x1b[K");
@@ -133,7 +134,11 @@ function startProgress({ totalBytes, readBytes }: Input): Progress {
     },
     update(tally) {
       const lines = tally.created + tally.present + tally.skipped + tally.failed;
-      bar.update(totalBytes === undefined ? 0 : readBytes(), { lines, failed: tally.failed });
+      const counted = { lines, failed: tally.failed };
+      // The time that is left is reckoned from values that differ.
+      if (totalBytes === undefined || readBytes() === shownBytes) bar.update(counted);
+      else bar.update(readBytes(), counted);
+      shownBytes = readBytes();
     },
     stop: () => bar.stop(),
   };

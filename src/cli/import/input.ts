@@ -10,9 +10,12 @@ export interface Input {
   readonly readBytes: () => number;
 }
 
+/** Some hundred lines: what is read tells how far an import is. */
+const CHUNK_BYTES = 16 * 1024;
+
 /** Opens a file, or standard input for "-". Its chunks end when `stop` aborts. Throws OperatorError. */
 export async function openInput(file: string, stop: AbortSignal): Promise<Input> {
-  const stream = file === "-" ? process.stdin : createReadStream(file);
+  const stream = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
   if (file !== "-") {
     await once(stream, "open").catch((error: unknown) => {
       throw unusable(file, error);
