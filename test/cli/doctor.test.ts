@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import * as http2 from "node:http2";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -125,6 +126,16 @@ describe("the doctor", () => {
       `fail: 127.0.0.1:${port} is taken, and not by Tenantplane -> end what listens there, or set HTTP_PORT`,
       "skip: no node runs here",
     ]);
+    // Another gRPC server does not know our services.
+    const other = http2.createServer((_, response) =>
+      response.stream.respond({ "grpc-status": "12" }, { endStream: true }),
+    );
+    const otherPort = await new Promise<number>((done) => {
+      other.listen(0, "127.0.0.1", () => done((other.address() as { port: number }).port));
+    });
+    const foreign = await doctor({ ...node(), GRPC_PORT: String(otherPort) });
+    other.close();
+    expect(foreign.found["grpc port"]).toMatch(/ is taken, and not by Tenantplane -> /);
     // The HTTP port speaks gRPC too.
     expect([swapped.found["grpc port"], swapped.found["http port"]]).toEqual(["ok", "ok"]);
     expect([free.code, free.found["grpc port"], free.found.call]).toEqual([
