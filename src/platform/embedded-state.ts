@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { dataFoldersOf } from "./embedded-place.ts";
 import { embeddedUrl, MAJOR, passwordFileOf } from "./embedded-postgres.ts";
@@ -14,7 +14,10 @@ export type EmbeddedState =
 /** Looks at the embedded Postgres of a data folder without touching it. Throws the system's error for what it can't read. */
 export function readEmbeddedState(dataFolder: string): EmbeddedState {
   const folder = resolve(dataFolder);
-  const data = dataFoldersOf(folder).find((candidate) => existsSync(join(candidate, "PG_VERSION")));
+  const data = dataFoldersOf(folder).find((candidate) => {
+    // Throws for a folder that may not be entered: that is not the same as none.
+    return statSync(join(candidate, "PG_VERSION"), { throwIfNoEntry: false }) !== undefined;
+  });
   if (data === undefined) return { kind: "absent" };
   const version = readFileSync(join(data, "PG_VERSION"), "utf8").trim();
   if (version !== MAJOR) return { kind: "foreign", data, version };
