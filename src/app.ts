@@ -108,7 +108,7 @@ async function construct(
     .slice(0, 8);
   const token = (position: Parameters<typeof formatPosition>[1]) => formatPosition(database, position);
   const table = createTenantTable();
-  const quotas = createQuotaTable({ tenants: table, now: clock.now, onUnsettled: () => {} });
+  const quotas = createQuotaTable({ tenants: table, now: clock.now, onReplaced: () => {} });
   const hub = createHub(overrides.watchQueueMax);
   const onError = (error: unknown) => log.warn("background work failed", { error });
 

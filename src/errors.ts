@@ -45,6 +45,7 @@ export const REASONS = {
     meaning: "The reservation was committed, cancelled or expired.",
   },
   LEASE_ENDED: { code: "failed_precondition", meaning: "The lease was returned or has expired: acquire a new one." },
+  GRANT_OVER: { code: "failed_precondition", meaning: "The grant is used up, expired or voided." },
   ETAG_MISMATCH: { code: "aborted", meaning: "The resource was written since you read it: read, redo, retry." },
   REQUEST_IN_PROGRESS: { code: "aborted", meaning: "The same request is being carried out: retry later." },
   WRITE_CONFLICT: { code: "aborted", meaning: "The write met another one: retry." },

@@ -4,6 +4,8 @@ import { etagMismatch, invalidField, type Problems } from "../errors.ts";
 export const TENANT_ID = /^[a-z][a-z0-9-]{2,61}[a-z0-9]$/;
 /** Ids of meters: words of code, with dots between levels. */
 export const METER_ID = /^[a-z][a-z0-9_.]{0,62}$/;
+/** Ids of limits, which may be their meters'. */
+export const LIMIT_ID = /^[a-z][a-z0-9_.-]{0,62}$/;
 /** Ids of everything else that people name. */
 export const RESOURCE_ID = /^[a-z][a-z0-9-]{0,61}[a-z0-9]$/;
 

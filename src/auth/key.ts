@@ -1,3 +1,4 @@
+import { isoTime } from "../audit/view.ts";
 import type { Role, Scope } from "./permission.ts";
 
 /** An API key, without its secret. */
@@ -20,15 +21,14 @@ export interface ApiKey {
 
 /** A key as the audit log tells of it. */
 export function auditView(key: ApiKey): Record<string, unknown> {
-  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   return {
     name: `apiKeys/${key.keyId}`,
     display_name: key.displayName,
     role: key.role,
     scope: key.scope,
-    expire_time: time(key.expiresAt),
-    previous_expire_time: time(key.previousExpiresAt),
-    revoke_time: time(key.revokedAt),
+    expire_time: isoTime(key.expiresAt),
+    previous_expire_time: isoTime(key.previousExpiresAt),
+    revoke_time: isoTime(key.revokedAt),
   };
 }
 

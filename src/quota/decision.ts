@@ -57,3 +57,18 @@ export interface LimitState {
   /** The policy that decided in the place of the state. */
   readonly failPolicy: "OPEN" | "CLOSED" | "SAFE_AMOUNT" | undefined;
 }
+
+/** A limit as it stands with so much used and held. */
+export function stateOf(effective: EffectiveLimit, used: bigint, held: bigint): LimitState {
+  const left = effective.amount - used - held;
+  return {
+    effective,
+    used,
+    held,
+    remaining: left > 0n ? left : 0n,
+    resetAt: effective.window?.endAt,
+    retryAfterMs: undefined,
+    exceeded: left < 0n,
+    failPolicy: undefined,
+  };
+}

@@ -47,6 +47,6 @@ export interface TenantQuotas {
   limitsOf(meter: string): readonly EffectiveLimit[] | undefined;
   /** When any of the limits next changes by itself: a period, an override or a grant ends or begins. */
   readonly nextChangeAt: number;
-  /** A period of the tenant has ended and waits to be settled: grants that it may have used up don't count until then. */
-  readonly unsettled: boolean;
+  /** A limit counts by another rule than the period on record, which will not end by itself: the job must end it. */
+  readonly replacedPeriod: boolean;
 }

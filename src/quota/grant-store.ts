@@ -57,17 +57,6 @@ export async function updateGrantRow(sql: Queryable, grant: QuotaGrant): Promise
     where tenant_uid = ${grant.tenantUid} and grant_id = ${grant.grantId}`;
 }
 
-/** The period of a limit that is on record, or undefined. */
-export async function selectPeriod(
-  sql: Queryable,
-  tenantUid: string,
-  limitId: string,
-): Promise<QuotaPeriod | undefined> {
-  const [row] = await sql<QuotaPeriod[]>`${periodColumns(sql)}
-    where p.tenant_uid = ${tenantUid} and p.limit_id = ${limitId}`;
-  return row;
-}
-
 /** The periods of a tenant's limits that are on record. */
 export function selectPeriods(sql: Queryable, tenantUid: string): Promise<QuotaPeriod[]> {
   return sql<QuotaPeriod[]>`${periodColumns(sql)} where p.tenant_uid = ${tenantUid}`;
@@ -81,6 +70,25 @@ export function scanPeriods(sql: Queryable, batch: number): AsyncIterable<QuotaP
 /** Periods that ended before an instant, oldest first. */
 export function selectDuePeriods(sql: Queryable, endedBefore: number, limit: number): Promise<QuotaPeriod[]> {
   return sql<QuotaPeriod[]>`${periodColumns(sql)} where p.ends_at <= ${endedBefore} order by p.ends_at limit ${limit}`;
+}
+
+/** Limits that roll over and have no period on record: the plan's, or those of the overrides that take their place. */
+export function selectUnopenedPeriods(sql: Queryable, limit: number): Promise<{ tenantId: string; limitId: string }[]> {
+  return sql`
+    with override as (
+      select distinct on (tenant_uid, limit_id) tenant_uid, limit_id, quota_limit from quota_override where not ended
+      order by tenant_uid, limit_id, created_at desc, override_id desc),
+    rolling as (
+      select t.uid, t.tenant_id, l.value ->> 'limitId' as limit_id
+        from plan_version v cross join jsonb_array_elements(v.limits) l
+        join tenant t on t.plan_uid = v.plan_uid and t.plan_version = v.version
+        where l.value -> 'rule' ->> 'rolloverMax' <> '0' and not exists (
+          select from override o where o.tenant_uid = t.uid and o.limit_id = l.value ->> 'limitId')
+      union all select t.uid, t.tenant_id, o.limit_id from override o join tenant t on t.uid = o.tenant_uid
+        where o.quota_limit -> 'rule' ->> 'rolloverMax' <> '0')
+    select tenant_id as "tenantId", limit_id as "limitId" from rolling where not exists (
+      select from quota_period p where p.tenant_uid = rolling.uid and p.limit_id = rolling.limit_id)
+    limit ${limit}`;
 }
 
 /** Puts a limit's period on record, in the place of the one before it. */

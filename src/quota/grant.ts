@@ -1,3 +1,5 @@
+import { isoTime } from "../audit/view.ts";
+
 /** An extra amount, given once, as plain data; amounts are decimal texts. */
 export interface QuotaGrant {
   readonly uid: string;
@@ -110,9 +112,9 @@ export function auditView(grant: QuotaGrant): Record<string, unknown> {
     used_amount: grant.usedAmount,
     usable_amount: grant.usableAmount,
     priority: grant.priority,
-    start_time: grant.startsAt,
-    expire_time: grant.expiresAt,
-    void_time: grant.voidedAt,
+    start_time: isoTime(grant.startsAt),
+    expire_time: isoTime(grant.expiresAt),
+    void_time: isoTime(grant.voidedAt),
     reason: grant.reason,
     creator: grant.creator,
   };

@@ -29,6 +29,11 @@ export function selectOpenOverrides(sql: Queryable, tenantUid: string): Promise<
   return sql<QuotaOverride[]>`${columns(sql)} where o.tenant_uid = ${tenantUid} and not o.ended`;
 }
 
+/** The overrides of one limit of a tenant, ended ones too. */
+export function selectOverridesOf(sql: Queryable, tenantUid: string, limitId: string): Promise<QuotaOverride[]> {
+  return sql<QuotaOverride[]>`${columns(sql)} where o.tenant_uid = ${tenantUid} and o.limit_id = ${limitId}`;
+}
+
 /** Streams the overrides of all tenants that are not on record as ended. */
 export function scanOpenOverrides(sql: Queryable, batch: number): AsyncIterable<QuotaOverride[]> {
   return sql<QuotaOverride[]>`${columns(sql)} where not o.ended`.cursor(batch);

@@ -1,3 +1,4 @@
+import { isoTime } from "../audit/view.ts";
 import type { Limit } from "../limit.ts";
 
 /** Changes a limit for one tenant, as plain data. */
@@ -23,23 +24,23 @@ export function overrideName(override: Pick<QuotaOverride, "tenantId" | "overrid
 }
 
 /** True while the override counts. */
-export function inForce({ ended, expiresAt }: Pick<QuotaOverride, "ended" | "expiresAt">, now: number): boolean {
-  return !ended && (expiresAt === null || expiresAt > now);
+export function inForce({ expiresAt }: Pick<QuotaOverride, "expiresAt">, at: number): boolean {
+  return expiresAt === null || expiresAt > at;
 }
 
 /** The override of a limit that counts: the newest one in force. */
 export function overrideOf(
   overrides: readonly QuotaOverride[],
   limitId: string,
-  now: number,
+  at: number,
 ): QuotaOverride | undefined {
   return overrides
-    .filter((override) => override.limit.limitId === limitId && inForce(override, now))
+    .filter((override) => override.limit.limitId === limitId && inForce(override, at))
     .sort((a, b) => b.createdAt - a.createdAt || (a.overrideId < b.overrideId ? 1 : -1))[0];
 }
 
 /** An override as the audit log tells of it. */
 export function auditView(override: QuotaOverride): Record<string, unknown> {
   const { limit, reason, creator, expiresAt, ended } = override;
-  return { name: overrideName(override), limit, reason, creator, expire_time: expiresAt, ended };
+  return { name: overrideName(override), limit, reason, creator, expire_time: isoTime(expiresAt), ended };
 }

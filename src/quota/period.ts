@@ -37,6 +37,12 @@ export function windowAt(rule: PeriodRule, origin: PeriodOrigin, at: number): Wi
   return calendarWindow(span, local);
 }
 
+/** True for the ids of this rule's windows: not for those of one that counts otherwise, whatever its amount. */
+export function isWindowOf(rule: PeriodRule, windowId: string): boolean {
+  const span = parseSpan(rule.duration);
+  return typeof span !== "string" && windowId.startsWith(`${spanName(span)}${rule.anchor === "CALENDAR" ? ":" : "#"}`);
+}
+
 /** The windows of 500 zones at a dozen durations; more than these begin anew. */
 const WINDOWS_MAX = 10_000;
 

@@ -5,7 +5,7 @@ import { type Tenant, tenantName } from "../tenant/tenant.ts";
 import type { EffectiveLimit, Holder, TenantQuotas, Window } from "./effective.ts";
 import { counts, inBurnOrder, isOver, leftOf, type QuotaGrant, type QuotaPeriod } from "./grant.ts";
 import { overrideOf, type QuotaOverride } from "./override.ts";
-import type { PeriodOrigin, windowAt } from "./period.ts";
+import { isWindowOf, type PeriodOrigin, type windowAt } from "./period.ts";
 
 /** Everything that a tenant's limits are made of. */
 export interface QuotaFacts {
@@ -41,8 +41,10 @@ export interface ResolvedLimit {
   readonly steps: readonly Step[];
   /** When it next changes by itself; Infinity when it will not. */
   readonly nextChangeAt: number;
-  /** The running period is not the one on record: the one on record waits to be settled. */
+  /** The running period is not the one on record: that one waits to be settled. */
   readonly unsettled: boolean;
+  /** The period on record is of another rule, and will not end by itself. */
+  readonly replaced: boolean;
 }
 
 /** When to resolve for, and by what calendar. */
@@ -82,7 +84,7 @@ export function compile(facts: QuotaFacts, meters: { has(meterId: string): boole
     limits: resolved.map(({ effective }) => effective),
     limitsOf: (meter) => byMeter.get(meter) ?? (meters.has(meter) ? NONE : undefined),
     nextChangeAt: Math.min(Number.POSITIVE_INFINITY, ...resolved.map(({ nextChangeAt }) => nextChangeAt)),
-    unsettled: resolved.some(({ unsettled }) => unsettled),
+    replacedPeriod: resolved.some(({ replaced }) => replaced),
   };
 }
 
@@ -134,6 +136,7 @@ function resolveOwn(facts: QuotaFacts, holder: Holder, limitId: string, at: Reso
       ),
     ),
     unsettled,
+    replaced: unsettled && limit.rule.kind === "PERIOD" && !isWindowOf(limit.rule, period.windowId),
   };
 }
 
@@ -156,6 +159,7 @@ function resolveShared(integrator: IntegratorFacts, limit: Limit, at: ResolveAt)
     steps: [{ kind: "INTEGRATOR", integratorId, amount }],
     nextChangeAt: window?.endAt ?? Number.POSITIVE_INFINITY,
     unsettled: false,
+    replaced: false,
   };
 }
 

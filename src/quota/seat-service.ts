@@ -1,8 +1,10 @@
+import type { Ctx } from "../context.ts";
 import { DomainError } from "../errors.ts";
 import { SEATS_METER } from "../meter/meter.ts";
-import type { Mutation } from "../mutation.ts";
-import { type Tx, takeTurn } from "../platform/postgres.ts";
+import { type Mutation, type MutationDeps, remainingMs } from "../mutation.ts";
+import { PLATFORM_SCOPE, readAs, type Tx, takeTurn } from "../platform/postgres.ts";
 import { type Tenant, tenantName } from "../tenant/tenant.ts";
+import { type LimitState, stateOf } from "./decision.ts";
 import type { EffectiveLimit } from "./effective.ts";
 import { selectFacts, selectIntegratorSeats, selectSeats } from "./facts-store.ts";
 import { windowAt } from "./period.ts";
@@ -32,6 +34,24 @@ export async function takeSeat({ tx, now }: Pick<Mutation, "tx" | "now">, tenant
     `${name}: ${violations.map(({ subject, description }) => `${subject}: ${description}`).join(", ")}`,
     { tenant: name, limit: first?.effective.limit.limitId ?? "", taken: String(first?.taken ?? 0) },
     { quota: violations },
+  );
+}
+
+/** Limits of the meter that the server keeps itself, with the seats that are taken now. */
+export function readSeats(
+  { sql, clock }: Pick<MutationDeps, "sql" | "clock">,
+  ctx: Ctx,
+  limits: readonly EffectiveLimit[],
+): Promise<LimitState[]> {
+  if (limits.length === 0) return Promise.resolve([]);
+  return readAs(sql, PLATFORM_SCOPE, remainingMs(clock, ctx), (tx) =>
+    Promise.all(
+      limits.map(async (effective) => {
+        const { kind, uid } = effective.holder;
+        const taken = kind === "tenant" ? await selectSeats(tx, uid) : await selectIntegratorSeats(tx, uid);
+        return stateOf(effective, BigInt(taken), 0n);
+      }),
+    ),
   );
 }
 

@@ -25,8 +25,8 @@ export interface QuotaTable {
 export interface QuotaTableDeps {
   readonly tenants: TenantTable;
   readonly now: () => number;
-  /** Hears of a tenant that is asked for while a period of its waits to be settled. */
-  readonly onUnsettled: (tenantId: string) => void;
+  /** Hears of a tenant whose period on record is of a rule that is none of its limits' any more. */
+  readonly onReplaced: (tenantId: string) => void;
 }
 
 /** Compiled limits of so many tenants are kept, half a kilobyte for each limit; others are compiled when asked for. */
@@ -34,7 +34,7 @@ const COMPILED_MAX = 10_000;
 
 /** Makes an empty table over the node's tenants. */
 export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MAX): QuotaTable {
-  const { tenants, now, onUnsettled } = deps;
+  const { tenants, now, onReplaced } = deps;
   const plans = new Map<string, Map<number, PlanLimits>>();
   const integrators = new Map<string, IntegratorFacts>();
   const meters = new Map<string, MeterKind>();
@@ -70,7 +70,7 @@ export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MA
     const [oldest] = compiled.keys();
     if (compiled.size >= compiledMax && oldest !== undefined) compiled.delete(oldest);
     compiled.set(tenant.uid, { tenant, integrator: facts.integrator, quotas });
-    if (quotas.unsettled) onUnsettled(tenant.tenantId);
+    if (quotas.replacedPeriod) onReplaced(tenant.tenantId);
     return quotas;
   };
   const parts: Parts = { plans, integrators, meters, overrides, grants, periods };

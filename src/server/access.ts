@@ -66,8 +66,10 @@ export async function tenantTarget(tenantId: string, principal: Principal, find:
   return { kind: "tenant", tenantId, integratorId: tenant?.integratorId ?? undefined };
 }
 
+// Messages in memory have their fields by JSON's names.
 function fieldValue(request: unknown, path: string): unknown {
   return path
+    .replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
     .split(".")
     .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], request);
 }

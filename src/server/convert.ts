@@ -28,6 +28,18 @@ export function toDuration(ms: number): { seconds: bigint; nanos: number } {
   return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1_000) * 1_000_000) };
 }
 
+/** An instant that a caller sets, null when unset; a problem on `field` outside of the years 1970 to 9999. */
+export function parseInstant(problems: Problems, field: string, timestamp: Timestamp | undefined): number | null {
+  if (!timestamp) return null;
+  const at = fromTimestamp(timestamp);
+  if (at >= 0 && at < INSTANT_END) return at;
+  problems.add(field, "must be of the years 1970 to 9999");
+  return null;
+}
+
+/** Timestamps end with the year 9999. */
+const INSTANT_END = Date.UTC(10_000, 0, 1);
+
 /** A Duration in milliseconds, or `fallback` when unset; a problem on `field` when out of range. */
 export function durationMs(
   problems: Problems,

@@ -7,7 +7,7 @@ import {
   type Limit as ProtoLimit,
   RateRule_Algorithm,
 } from "@tenantplane/sdk/gen/tenantplane/v1/limit_pb";
-import { METER_ID } from "../aip/name.ts";
+import { LIMIT_ID, METER_ID } from "../aip/name.ts";
 import type { Problems } from "../errors.ts";
 import type { FailPolicy, Limit, LimitMode, LimitRule } from "../limit.ts";
 import { lastsDays, periodProblem } from "../quota/period.ts";
@@ -40,7 +40,7 @@ export function parseLimit(problems: Problems, field: string, limit: ProtoLimit)
   if (!METER_ID.test(limit.meter)) {
     problems.add(`${field}.meter`, "must be 1 to 63 of [a-z0-9_.], first a letter");
   }
-  if (!/^[a-z][a-z0-9_.-]{0,62}$/.test(limitId)) {
+  if (!LIMIT_ID.test(limitId)) {
     problems.add(`${field}.limit_id`, "must be 1 to 63 of [a-z0-9_.-], first a letter");
   }
   for (const [name, amount] of [

@@ -1,3 +1,4 @@
+import { isoTime } from "../audit/view.ts";
 import { type SettingValue, settingValues } from "../setting-value.ts";
 import type { LifeState } from "./lifecycle.ts";
 
@@ -51,7 +52,6 @@ export function tenantName(tenantId: string): string {
 
 /** A tenant as the audit log tells of it; what every write changes is left out. */
 export function auditView(tenant: Tenant): Record<string, unknown> {
-  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   const { name, display_name, state, plan, integrator, region, labels } = filterView(tenant);
   return {
     ...{ name, display_name, state, plan, integrator, region, labels },
@@ -62,11 +62,11 @@ export function auditView(tenant: Tenant): Record<string, unknown> {
     suspensions: tenant.suspensions.map(({ reason, message, suspendedAt }) => ({
       reason,
       message,
-      suspendTime: time(suspendedAt),
+      suspendTime: isoTime(suspendedAt),
     })),
-    legal_holds: tenant.legalHolds.map(({ placedAt, ...hold }) => ({ ...hold, placeTime: time(placedAt) })),
-    delete_time: time(tenant.deletedAt),
-    purge_time: time(tenant.purgeAt),
+    legal_holds: tenant.legalHolds.map(({ placedAt, ...hold }) => ({ ...hold, placeTime: isoTime(placedAt) })),
+    delete_time: isoTime(tenant.deletedAt),
+    purge_time: isoTime(tenant.purgeAt),
   };
 }
 

@@ -125,7 +125,7 @@ describe("a tenant's limit", () => {
       override(limit(5_000), { overrideId: "old", createdAt: at("2026-08-01T00:00Z") }),
       override(limit(2_000), { overrideId: "new", expiresAt: at("2026-09-20T00:00Z") }),
       override(limit(9_000), { overrideId: "over", createdAt: at("2026-09-05T00:00Z"), expiresAt: NOW }),
-      override(limit(9_000), { overrideId: "ended", createdAt: at("2026-09-06T00:00Z"), ended: true }),
+      override(limit(9_000), { overrideId: "ended", createdAt: at("2026-09-06T00:00Z"), ended: true, expiresAt: 1 }),
     ];
     expect([shown(facts({ overrides })), shown(facts({ overrides }), at("2026-09-20T00:00Z"))]).toEqual([
       { amount: 2_000n, source: "OVERRIDE", steps: ["PLAN 1000", "OVERRIDE 2000"], next: "2026-09-20T00:00" },

@@ -9,13 +9,13 @@ const DAY_MS = 86_400_000;
 let now: number;
 let tenants: TenantTable;
 let table: QuotaTable;
-let unsettled: string[];
-const deps = () => ({ tenants, now: () => now, onUnsettled: (tenantId: string) => unsettled.push(tenantId) });
+let replaced: string[];
+const deps = () => ({ tenants, now: () => now, onReplaced: (tenantId: string) => replaced.push(tenantId) });
 
 beforeEach(() => {
   now = Date.UTC(2026, 8, 10);
   tenants = createTenantTable();
-  unsettled = [];
+  replaced = [];
   table = createQuotaTable(deps());
   apply("meter", { meterId: "messages", kind: "PERIOD" });
   apply("plan", { uid: "p1", version: 1, limits: [limit(1_000)] });
@@ -140,16 +140,16 @@ describe("the node's table of limits", () => {
     ]);
   });
 
-  it("names a tenant whose last period waits to be settled, and not at every check", () => {
+  it("names a tenant whose period on record is of another rule, and not at every check", () => {
     putTenant("acme");
-    const period = { tenantUid: "uid-acme", limitId: "messages", windowId: "P1M:2026-08", rolloverAmount: "0" };
-    apply("quotaPeriod", { ...period, revision: 1 });
+    const period = { tenantUid: "uid-acme", limitId: "messages", rolloverAmount: "0" };
+    apply("quotaPeriod", { ...period, windowId: "P1M:2026-08", revision: 1 });
+    table.quotasOf("acme");
+    const ended = [...replaced];
+    apply("quotaPeriod", { ...period, windowId: "P1M#4", revision: 2 });
     table.quotasOf("acme");
     table.quotasOf("acme");
-    const first = [...unsettled];
-    apply("quotaPeriod", { ...period, windowId: "P1M:2026-09", revision: 2 });
-    table.quotasOf("acme");
-    expect([first, unsettled]).toEqual([["acme"], ["acme"]]);
+    expect([ended, replaced]).toEqual([[], ["acme"]]);
   });
 
   it("tells a meter without limits from one that does not exist", () => {
