@@ -90,6 +90,18 @@ describe("an import", () => {
     expect(users.map(({ email, role }) => [email, role])).toEqual([["one@mix.example", "tenant.admin"]]);
   });
 
+  it("shows the first bad lines of many, and writes down all", async () => {
+    const path = file("bad.csv", `id,plan\n${"x,basic\n".repeat(60)}`);
+    const errors = join(folder, "all.ndjson");
+    const { code, err } = await importFile(path, "--errors", errors);
+    const told = err.split("\n");
+    expect([code, told.slice(50)]).toEqual([
+      1,
+      ["0 created, 60 failed.", "50 of 60 bad lines are shown: --errors writes all of them to a file.", ""],
+    ]);
+    expect(readFileSync(errors, "utf8").trim().split("\n")).toHaveLength(60);
+  });
+
   it("tried dry finds the same faults, and writes nothing", async () => {
     const path = file(
       "dry.ndjson",

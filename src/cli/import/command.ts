@@ -63,7 +63,10 @@ async function importFile({ clients, server, json }: Session, file: string, opti
       if (!cut) nextLine = outcome.result === "cut" ? outcome.line : outcome.line + 1;
       if (outcome.result === "cut") cut ??= outcome;
       else tally[outcome.result] += 1;
-      if (outcome.result === "failed") report(file, outcome, errors, progress.note);
+      if (outcome.result === "failed") {
+        const shown = tally.failed <= SHOWN_MAX ? progress.note : () => {};
+        report(file, outcome, errors, shown);
+      }
       progress.update(tally);
     }
     complete = !cut && !stop.aborted;
@@ -73,6 +76,7 @@ async function importFile({ clients, server, json }: Session, file: string, opti
     if (json) await write(`${jsonText({ ...tally, dryRun, complete, nextLine })}\n`);
     else note(summary(tally, dryRun));
   }
+  if (tally.failed > SHOWN_MAX) note(`${SHOWN_MAX} of ${tally.failed} bad lines are shown: --errors writes all of them to a file.`);
   if (cut) note(explain(cut.cause, server));
   if (cut || stop.aborted)
     note(`Not done from line ${nextLine} on: run the same command with --from-line ${nextLine}.`);
@@ -80,6 +84,8 @@ async function importFile({ clients, server, json }: Session, file: string, opti
   if (stop.aborted) process.exitCode = EXIT_INTERRUPTED;
 }
 
+/** Bad lines that are shown; more would drive the first ones, which say most, off the screen. */
+const SHOWN_MAX = 50;
 const EXIT_FAILED = 1;
 /** 128 and the number of SIGINT, as shells have it. */
 const EXIT_INTERRUPTED = 130;
