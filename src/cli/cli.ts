@@ -80,7 +80,12 @@ function addServerCommands(program: Command): void {
     .command("serve")
     .description("Run a server node until Ctrl-C.")
     .addHelpText("after", `\nSettings are environment variables:\n${settingsTable().trimEnd()}`)
-    .action(async () => (await import("./serve.ts")).serve());
+    .action(async () => (await import("./serve.ts")).serve("server"));
+  program
+    .command("worker")
+    .description("Run background work alone, without RPCs, until Ctrl-C. Needs REDIS_URL.")
+    .addHelpText("after", "\nSettings are those of `serve`. HTTP_PORT answers probes and metrics.")
+    .action(async () => (await import("./serve.ts")).serve("worker"));
   program
     .command("migrate")
     .description("Bring the database of DATABASE_URL up to this release.")

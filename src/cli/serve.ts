@@ -4,11 +4,13 @@ import { type App, startApp } from "../app.ts";
 import { type Config, parseConfig, readConfig } from "../config.ts";
 import { systemClock } from "../platform/clock.ts";
 import { createLog } from "../platform/log.ts";
+import { OperatorError } from "../platform/operator-error.ts";
 import { keyFileOf, localAddress } from "./local-node.ts";
 
-/** Runs a node until SIGINT or SIGTERM, then drains it. */
-export async function serve(): Promise<void> {
+/** Runs a node until SIGINT or SIGTERM, then drains it. A worker does background work alone. Throws OperatorError. */
+export async function serve(role: "server" | "worker"): Promise<void> {
   const config = readConfig();
+  if (role === "worker") requireWork(config);
   const log = createLog(config.LOG_LEVEL, (line) => process.stderr.write(line), systemClock.now);
   let stopAsked: () => void = () => {};
   const asked = new Promise<void>((resolve) => {
@@ -16,13 +18,27 @@ export async function serve(): Promise<void> {
   });
   // A signal during the start counts too: it is heeded as soon as there is something to stop.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stopAsked);
-  const app = await startApp(config, { log });
+  const app = await startApp(config, { log, role });
   const keyFile = keepFirstKey(config, app);
-  process.stdout.write(greeting(config, app, keyFile));
+  process.stdout.write(role === "worker" ? workerGreeting(config, app) : greeting(config, app, keyFile));
   await asked;
   process.stdout.write("Stopping: no new calls, waiting for those under way ...\n");
   await app.stop();
   process.stdout.write("Stopped.\n");
+}
+
+function requireWork({ REDIS_URL: redisUrl, RUN_JOBS: runJobs }: Config): void {
+  if (redisUrl === "") throw new OperatorError("A worker needs REDIS_URL: without it a node does all work itself.");
+  if (!runJobs) throw new OperatorError("A worker with RUN_JOBS off would do nothing: unset RUN_JOBS.");
+}
+
+function workerGreeting(config: Config, app: App): string {
+  return `
+Tenantplane's worker is ready.
+  Probes and metrics   ${localAddress(config, app.httpPort)}
+
+Ctrl-C stops it.
+`;
 }
 
 function keepFirstKey(config: Config, app: App): string | undefined {

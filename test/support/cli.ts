@@ -39,6 +39,8 @@ function capture(stream: NodeJS.WriteStream) {
 export interface Running {
   readonly process: ChildProcess;
   readonly ended: Promise<Outcome>;
+  /** Standard output until now. */
+  out(): string;
   /** Resolves when standard output or error has matched. */
   until(pattern: RegExp): Promise<void>;
 }
@@ -71,6 +73,7 @@ export function start(
   return {
     process: child,
     ended,
+    out: () => out,
     until: (pattern) =>
       new Promise((resolve, reject) => {
         const look = () => {

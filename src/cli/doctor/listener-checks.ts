@@ -59,15 +59,24 @@ function tryToListen(host: string, port: number): Promise<string | undefined> {
 async function checkServed(address: string, ownVersion: string): Promise<Finding[]> {
   const version = await readVersion(address);
   const readiness = await get(`${address}/readyz?verbose`).catch(() => undefined);
-  const failing = [...(readiness?.body ?? "").matchAll(/^\[-\] (.*)$/gm)].map(([, name]) => name);
   return [
     version === ownVersion
       ? ok("release", `the node and this command are both ${ownVersion}`)
       : warn("release", `the node is ${version}, this command ${ownVersion}`, "bring both to the same release"),
-    readiness?.status === 200
-      ? ok("readiness", "the node takes calls")
-      : fail("readiness", `the node takes no calls: ${failing.join(", ") || "no answer"}`, "see its log"),
+    judgeReadiness(readiness?.status, readiness?.body ?? ""),
   ];
+}
+
+/** What a node's own checks ("[-]" failed) and notes ("[i]", or "[!]" when it could not look) mean. */
+export function judgeReadiness(status: number | undefined, page: string): Finding {
+  const told = (mark: string) =>
+    page.split("\n").flatMap((line) => (line.startsWith(mark) ? [line.slice(mark.length)] : []));
+  if (status !== 200) {
+    return fail("readiness", `the node takes no calls: ${told("[-] ").join(", ") || "no answer"}`, "see its log");
+  }
+  const [missing] = told("[!] ");
+  if (missing !== undefined) return warn("readiness", `the node takes calls; ${missing}`, "see its log");
+  return ok("readiness", ["the node takes calls", ...told("[i] ")].join("; "));
 }
 
 async function readVersion(address: string): Promise<string | undefined> {

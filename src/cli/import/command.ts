@@ -76,7 +76,8 @@ async function importFile({ clients, server, json }: Session, file: string, opti
     if (json) await write(`${jsonText({ ...tally, dryRun, complete, nextLine })}\n`);
     else note(summary(tally, dryRun));
   }
-  if (tally.failed > SHOWN_MAX) note(`${SHOWN_MAX} of ${tally.failed} bad lines are shown: --errors writes all of them to a file.`);
+  if (tally.failed > SHOWN_MAX)
+    note(`${SHOWN_MAX} of ${tally.failed} bad lines are shown: --errors writes all of them to a file.`);
   if (cut) note(explain(cut.cause, server));
   if (cut || stop.aborted)
     note(`Not done from line ${nextLine} on: run the same command with --from-line ${nextLine}.`);

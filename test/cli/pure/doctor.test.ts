@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Finding } from "../../../src/cli/doctor/finding.ts";
 import { judgePostgres } from "../../../src/cli/doctor/judge-postgres.ts";
+import { judgeReadiness } from "../../../src/cli/doctor/listener-checks.ts";
 import { checkNode } from "../../../src/cli/doctor/local-checks.ts";
 import { judgeRedis } from "../../../src/cli/doctor/redis-checks.ts";
 import type { PostgresFacts, RoleFacts } from "../../../src/platform/postgres-facts.ts";
@@ -102,6 +103,19 @@ describe("the doctor", () => {
     expect(of({ loading: "1" })).toMatch(/^warn redis: .* still loads/);
     expect(of({ maxmemory_policy: "allkeys-lru" })).toMatch(/^warn redis: .* maxmemory-policy is allkeys-lru -> /);
     expect(of({ maxmemory_policy: "allkeys-lru", maxmemory: "1000" })).toMatch(/^fail redis: /);
+  });
+
+  it("judges a node by what it tells of itself", () => {
+    const page = "[+] postgres\n[i] jobs: 0 waiting\nready\n";
+    expect([judgeReadiness(200, page).status, judgeReadiness(200, page).detail]).toEqual([
+      "ok",
+      "the node takes calls; jobs: 0 waiting",
+    ]);
+    expect(judgeReadiness(200, page.replace("[i] jobs: 0 waiting", "[!] jobs: can't be reached")).status).toBe("warn");
+    expect(judgeReadiness(503, "[-] postgres\n[-] draining\nnot ready\n").detail).toBe(
+      "the node takes no calls: postgres, draining",
+    );
+    expect(judgeReadiness(undefined, "").detail).toBe("the node takes no calls: no answer");
   });
 
   it("judges Node by what the package needs", () => {
