@@ -1,19 +1,18 @@
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import * as http2 from "node:http2";
-import { createServer as createNetServer, type Socket } from "node:net";
+import type { ServerResponse } from "node:http";
+import { createSecureContext } from "node:tls";
 import type { DescService, Message } from "@bufbuild/protobuf";
 import { type ConnectRouter, cors as connectCors, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { OperatorError } from "../platform/operator-error.ts";
 import type { Guarded } from "./chain.ts";
+import { createDualServer, type DualServerOptions, type Handler } from "./dual-server.ts";
 import type { Listener } from "./grpc-listener.ts";
 import type { Call } from "./handlers.ts";
 
-export interface HttpListenerOptions {
+export interface HttpListenerOptions extends DualServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   readonly messageMaxBytes: number;
   readonly corsOrigins: readonly string[];
   /** Answers what is not an RPC, such as /livez. */
@@ -39,109 +38,35 @@ export async function startHttpListener(guarded: readonly Guarded[], options: Ht
     shutdownSignal: shutdown.signal,
     fallback: (request, response) => void answerPage(options, request, response),
   });
-  const handler = (
-    request: IncomingMessage | http2.Http2ServerRequest,
-    plain: ServerResponse | http2.Http2ServerResponse,
-  ) => {
+  const handler: Handler = (request, plain) => {
     const response = plain as Response;
     // Connect's handlers do not see the socket; whatever the caller sent under this name is overwritten.
     request.headers[PEER_HEADER] = request.socket?.remoteAddress ?? "";
     if (allowOrigin(options.corsOrigins, request, response)) return;
     adapter(request, response);
   };
-  const sessions = new Set<http2.Http2Session>();
-  const server = createDualServer(options, handler, sessions);
-  const port = await listen(server, options);
+  const server = createDualServer(options, handler);
+  const port = await server.listen(options.port, options.host).catch((error: NodeJS.ErrnoException) => {
+    const why = error.code === "EADDRINUSE" ? "the port is taken" : error.message;
+    throw new OperatorError(
+      `HTTP can't listen on ${options.host}:${options.port}: ${why}. Set HTTP_PORT or LISTEN_HOST.`,
+    );
+  });
   return {
     port,
     async stop(timeoutMs) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const session of sessions) session.close();
-      server.closeIdle();
       const timer = setTimeout(() => {
         shutdown.abort();
-        for (const session of sessions) session.destroy();
-        server.closeAll();
+        server.destroy();
       }, timeoutMs);
-      await closed;
+      await server.close();
       clearTimeout(timer);
     },
   };
 }
 
-// One port for both: over TLS the client chooses by ALPN; in clear text its first bytes tell.
-function createDualServer(
-  options: HttpListenerOptions,
-  handler: (
-    request: IncomingMessage | http2.Http2ServerRequest,
-    response: ServerResponse | http2.Http2ServerResponse,
-  ) => void,
-  sessions: Set<http2.Http2Session>,
-) {
-  const settings = { settings: { maxConcurrentStreams: CONCURRENT_STREAMS_MAX } };
-  const h2 = options.tls
-    ? http2.createSecureServer({ ...settings, ...options.tls, allowHTTP1: true }, handler)
-    : http2.createServer(settings, handler);
-  h2.on("session", (session) => {
-    sessions.add(session);
-    session.once("close", () => sessions.delete(session));
-  });
-  const sockets = new Set<Socket>();
-  const closeAll = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  if (options.tls) {
-    h2.on("connection", (socket: Socket) => {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
-    });
-    return Object.assign(h2, { closeIdle: () => {}, closeAll });
-  }
-  const h1 = createServer(handler);
-  const front = createNetServer((socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-    socket.setTimeout(FIRST_BYTE_TIMEOUT_MS, () => socket.destroy());
-    socket.once("readable", () => {
-      const first = socket.read() as Buffer | null;
-      if (!first) return;
-      socket.setTimeout(0);
-      socket.removeAllListeners("timeout");
-      socket.unshift(first);
-      const isH2 = first.subarray(0, 3).toString("latin1") === "PRI";
-      (isH2 ? h2 : h1).emit("connection", socket);
-    });
-  });
-  return Object.assign(front, {
-    closeIdle: () => h1.closeIdleConnections(),
-    closeAll,
-  });
-}
-
 /** Carries the caller's address from the socket to the call. */
 const PEER_HEADER = "x-tenantplane-peer";
-/** As on the gRPC port. */
-const CONCURRENT_STREAMS_MAX = 4_096;
-/** Whoever connects says something soon. */
-const FIRST_BYTE_TIMEOUT_MS = 10_000;
-
-function listen(server: ReturnType<typeof createDualServer>, options: HttpListenerOptions): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "the port is taken" : error.message;
-      reject(
-        new OperatorError(
-          `HTTP can't listen on ${options.host}:${options.port}: ${why}. Set HTTP_PORT or LISTEN_HOST.`,
-        ),
-      );
-    });
-    server.listen(options.port, options.host, () => {
-      const address = server.address();
-      resolve(typeof address === "object" && address ? address.port : options.port);
-    });
-  });
-}
 
 function route(router: ConnectRouter, guarded: readonly Guarded[]): void {
   for (const [service, rpcs] of Map.groupBy(guarded, (rpc) => rpc.method.parent)) {
@@ -202,22 +127,32 @@ function allowOrigin(origins: readonly string[], request: Request, response: Res
 }
 
 async function answerPage(options: HttpListenerOptions, request: Request, response: Response): Promise<void> {
-  const url = new URL(request.url ?? "/", "http://localhost");
-  const page = request.method === "GET" ? await options.pages(url.pathname, url.searchParams) : undefined;
-  const { status, type, body } = page ?? { status: 404, type: "text/plain", body: "not found\n" };
+  const { status, type, body } = await findPage(options, request).catch(() => FAILED);
   response.statusCode = status;
   response.setHeader("content-type", type);
-  (response as ServerResponse).end(body);
+  (response as ServerResponse).end(request.method === "HEAD" ? undefined : body);
+}
+
+const MISSING: Page = { status: 404, type: "text/plain", body: "not found\n" };
+const FAILED: Page = { status: 500, type: "text/plain", body: "internal error\n" };
+
+async function findPage(options: HttpListenerOptions, request: Request): Promise<Page> {
+  const reads = request.method === "GET" || request.method === "HEAD";
+  // Not every path that arrives is one of a URL.
+  const url = URL.parse(request.url ?? "/", "http://localhost");
+  return (reads && url ? await options.pages(url.pathname, url.searchParams) : undefined) ?? MISSING;
 }
 
 /** Reads the certificate of the settings, or tells the operator why not. */
 export function readTls(certFile: string, keyFile: string): { cert: Buffer; key: Buffer } | undefined {
   if (certFile === "") return undefined;
   try {
-    return { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+    const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+    // Both must be PEM, and belong together.
+    createSecureContext(tls);
+    return tls;
   } catch (error) {
-    throw new OperatorError(
-      `TLS can't start: ${error instanceof Error ? error.message : "unreadable"}. Check TLS_CERT_FILE and TLS_KEY_FILE.`,
-    );
+    const why = error instanceof Error ? error.message.split("\n")[0] : "unreadable";
+    throw new OperatorError(`TLS can't start: ${why}. Check TLS_CERT_FILE and TLS_KEY_FILE.`);
   }
 }
