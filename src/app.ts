@@ -17,7 +17,7 @@ import { migrate } from "./migrations/migrate.ts";
 import type { MutationDeps } from "./mutation.ts";
 import { planRpc } from "./plan/rpc.ts";
 import { startBullJobs } from "./platform/bull-jobs.ts";
-import { type Clock, every, type Ids, systemClock, systemIds, systemRandom } from "./platform/clock.ts";
+import { type Clock, every, type Ids, sleep, systemClock, systemIds, systemRandom } from "./platform/clock.ts";
 import { createEd25519, createSeal, hmacSha256, sha256, signEd25519 } from "./platform/crypto.ts";
 import { startEmbeddedPostgres } from "./platform/embedded-postgres.ts";
 import type { Jobs, JobsOptions, QueueHealth } from "./platform/job.ts";
@@ -38,7 +38,7 @@ import { createDenials } from "./server/denials.ts";
 import { startGrpcListener } from "./server/grpc-listener.ts";
 import type { Mount } from "./server/handlers.ts";
 import { readTls, startHttpListener } from "./server/http-listener.ts";
-import { createPages } from "./server/pages.ts";
+import { createPages, readiness } from "./server/pages.ts";
 import type { Denied } from "./server/run.ts";
 import { ALL_SERVICES } from "./server/services.ts";
 import { tenantJobs } from "./tenant/jobs.ts";
@@ -59,6 +59,8 @@ import { webhookRpc } from "./webhook/rpc.ts";
 export interface Overrides {
   readonly clock?: Clock;
   readonly ids?: Ids;
+  /** Puts the first admin key where its owner finds it; nothing is created when it throws. */
+  readonly keepFirstKey?: (secret: string) => void;
   /** Batches that a slow watcher may be behind. */
   readonly watchQueueMax?: number;
   readonly log: Log;
@@ -135,12 +137,12 @@ async function construct(
     memory.apply(batch);
     if (batch.changes.length > 0) jobs?.wake("dispatch-webhooks");
   };
-  const feedDeps = { sql, hub, pollMs: config.CHANGE_POLL_MS, onError, ...memory, apply };
+  const { monotonic } = clock;
+  const feedDeps = { sql, hub, pollMs: config.CHANGE_POLL_MS, onError, monotonic, ...memory, apply };
   const started = startFeed(feedDeps, await memory.reload());
   feed = started;
   stops.push(() => started.stop());
 
-  const firstKey = await createFirstKey(deps, sql);
   const queueHealth = async () => jobs?.health() ?? NO_QUEUE;
   const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers, queue: queueHealth });
   const tenantDeps: TenantDeps = {
@@ -183,24 +185,38 @@ async function construct(
   };
   requireAllServices(mounts);
   const guarded = guardAll(chain, mounts);
+  let leaving = false;
+  const probes = {
+    checks: {
+      postgres: () => sql`select 1`,
+      changes: async () => {
+        if (started.ageMs() > CHANGES_STALE_MS) throw new Error("the change log was not read lately");
+      },
+    },
+    notes: {
+      ...(bell ? { redis: async () => bell.probe().then(() => "connected") } : {}),
+      jobs: async () => describeQueue(await queueHealth()),
+    },
+    draining: () => leaving,
+  };
   const pages = createPages({
+    ...probes,
     metrics: metrics.render,
-    checks: { postgres: () => sql`select 1` },
-    notes: { jobs: async () => describeQueue(await queueHealth()) },
-    draining: () => draining.signal.aborted,
     version: packageJson.version,
   });
   const listen = { host: config.LISTEN_HOST, tls, messageMaxBytes: config.MESSAGE_MAX_BYTES };
   const worker = overrides.role === "worker";
   const grpc = worker ? undefined : await startGrpcListener(guarded, { ...listen, port: config.GRPC_PORT });
-  stops.push(async () => grpc?.stop(config.DRAIN_TIMEOUT_MS));
+  const stopGrpc = once(async () => grpc?.stop(config.DRAIN_TIMEOUT_MS));
+  stops.push(stopGrpc);
   const http = await startHttpListener(worker ? [] : guarded, {
     ...listen,
     port: config.HTTP_PORT,
     corsOrigins: config.CORS_ORIGINS,
     pages,
   });
-  stops.push(() => http.stop(config.DRAIN_TIMEOUT_MS));
+  const stopHttp = once(() => http.stop(config.DRAIN_TIMEOUT_MS));
+  stops.push(stopHttp);
 
   const background = [
     ...tenantJobs(tenantDeps),
@@ -220,17 +236,28 @@ async function construct(
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
   });
   jobs = working;
-  stops.push(() => working.stop());
+  const stopJobs = once(() => working.stop());
+  stops.push(stopJobs);
   const touchUsedKeys = async () => {
     const used = authenticator.takeUsedKeys();
     if (used.length > 0) await writeAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, (tx) => touchKeys(tx, used, clock.now()));
   };
   const stopTouching = every(TOUCH_KEYS_MS, touchUsedKeys, onError);
+  const tellHealth = async () => grpc?.setServing((await readiness(probes)).ok);
+  const stopTelling = every(TELL_HEALTH_MS, tellHealth, onError);
   stops.push(async () => {
-    stopTouching();
+    // First nobody sends new calls here; then those under way end, on all sides at once.
+    leaving = true;
+    stopTelling();
+    grpc?.setServing(false);
+    await sleep(config.DRAIN_DELAY_MS);
     draining.abort();
     hub.shutdown();
+    await Promise.all([stopGrpc(), stopHttp(), stopJobs()]);
+    stopTouching();
+    await touchUsedKeys().catch(onError);
   });
+  const firstKey = await createFirstKey(deps, sql, overrides.keepFirstKey);
   const tick = async () => {
     await working.runAll();
     await touchUsedKeys();
@@ -242,10 +269,22 @@ async function construct(
 const START_TIMEOUT_MS = 60_000;
 /** Last-used times are exact to within it. */
 const TOUCH_KEYS_MS = 30_000;
+/** As fast as a prober asks. */
+const TELL_HEALTH_MS = 1_000;
+/** Five times what a suspension may take to arrive: this node decides on what it knew before. */
+const CHANGES_STALE_MS = 5_000;
 /** Rows of one step while the table is loaded. */
 const LOAD_BATCH = 2_000;
-/** The lock that a node without Redis holds on its database. */
+/** The lock on its database that a node without Redis holds alone, and nodes with Redis share. */
 const SINGLE_NODE_LOCK = 7_315_002;
+
+function once(stop: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => {
+    done ??= stop();
+    return done;
+  };
+}
 
 function requireAllServices(mounts: readonly Mount[]): void {
   const missing = ALL_SERVICES.filter((service) => !mounts.some((mounted) => mounted.service === service));
@@ -260,7 +299,7 @@ async function openDatabase(config: Config, stops: (() => Promise<void>)[]): Pro
     url = embedded.url;
   }
   await migrate({ url });
-  if (config.REDIS_URL === "") await claimDatabase(url, stops);
+  await claimDatabase(url, config.REDIS_URL === "", stops);
   const sql = openPostgres(url, { poolSize: config.DATABASE_POOL_SIZE, role: "tenantplane_app" });
   stops.push(() => sql.end({ timeout: 2 }));
   return sql;
@@ -284,13 +323,18 @@ function startJobs(config: Config, database: string, options: JobsOptions): Prom
 }
 
 // Without Redis nodes can't wake each other, and jobs run in process: one node a database.
-async function claimDatabase(url: string, stops: (() => Promise<void>)[]): Promise<void> {
-  const sql = openPostgres(url, { poolSize: 1, name: "tenantplane single node" });
+async function claimDatabase(url: string, alone: boolean, stops: (() => Promise<void>)[]): Promise<void> {
+  const sql = openPostgres(url, { poolSize: 1, name: "tenantplane node" });
   stops.push(() => sql.end({ timeout: 1 }));
-  const [row] = await sql<{ ok: boolean }[]>`select pg_try_advisory_lock(${SINGLE_NODE_LOCK}) as ok`;
-  if (!row?.ok) {
-    throw new OperatorError("Another node without Redis uses this database: stop it, or set REDIS_URL on all nodes.");
-  }
+  const [row] = alone
+    ? await sql<{ ok: boolean }[]>`select pg_try_advisory_lock(${SINGLE_NODE_LOCK}) as ok`
+    : await sql<{ ok: boolean }[]>`select pg_try_advisory_lock_shared(${SINGLE_NODE_LOCK}) as ok`;
+  if (row?.ok) return;
+  throw new OperatorError(
+    alone
+      ? "Another node uses this database: stop it, or set the same REDIS_URL on all nodes."
+      : "Another node without Redis uses this database: stop it, or set the same REDIS_URL on all nodes.",
+  );
 }
 
 // What the node keeps of the database in memory, and how changes reach it.
@@ -368,11 +412,16 @@ function recordDenial(
   return recordDenied(deps, { ...denied, actor: denied.principal.actor }, owner);
 }
 
-async function createFirstKey(deps: Parameters<typeof createApiKey>[0], sql: Sql): Promise<string | undefined> {
+async function createFirstKey(
+  deps: Parameters<typeof createApiKey>[0],
+  sql: Sql,
+  keep: ((secret: string) => void) | undefined,
+): Promise<string | undefined> {
   if ((await readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, countPlatformKeys)) > 0) return undefined;
   const platform = { scope: { kind: "platform" }, target: { kind: "platform" }, integratorUid: null } as const;
   const input = { ...platform, displayName: "first admin key", role: "platform.admin", expiresAt: null } as const;
-  return (await createApiKey(deps, systemCtx("system/start", "start"), input)).secret;
+  const kept = keep ? { ...input, keep } : input;
+  return (await createApiKey(deps, systemCtx("system/start", "start"), kept)).secret;
 }
 
 function oidcOf(config: Config) {

@@ -54,6 +54,11 @@ export const SETTINGS = {
     parse: integer(0, 300_000),
     help: "How long a stop waits for calls under way.",
   },
+  DRAIN_DELAY_MS: {
+    default: "0",
+    parse: integer(0, 300_000),
+    help: "How long a stopping node serves on while its probes say it is not ready: the time of a balancer to notice.",
+  },
   RUN_JOBS: {
     default: "on",
     parse: flag,

@@ -197,7 +197,7 @@ describe("a node without Redis", () => {
     const shared = await createDatabase();
     const first = await startTestApp(shared);
     await expect(startTestApp(shared)).rejects.toThrow(
-      /^Another node without Redis uses this database: stop it, or set REDIS_URL/,
+      /^Another node uses this database: stop it, or set the same REDIS_URL on all nodes\.$/,
     );
     await first.stop();
     const second = await startTestApp(shared, { adminKey: first.adminKey });

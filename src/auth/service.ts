@@ -22,6 +22,8 @@ export interface NewKey {
   readonly target: Target;
   readonly integratorUid: string | null;
   readonly expiresAt: number | null;
+  /** Puts the secret where it is needed, before the key exists: a key whose secret nobody has is worse than none. */
+  readonly keep?: (secret: string) => void;
 }
 
 /** A key with its new secret, which is empty when nothing was written. */
@@ -57,6 +59,7 @@ export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Pro
       };
       await insertKey(tx, key, deps.sha256(secret));
       await record({ ...noun(key), before: null, after: key });
+      input.keep?.(secret);
       return key;
     },
     { secret: true },

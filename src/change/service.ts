@@ -18,6 +18,7 @@ export interface FeedDeps {
   /** Fills the node's memory anew, when what it has missed is forgotten; answers where it then stands. */
   readonly reload: () => Promise<Position>;
   readonly onError: (error: unknown) => void;
+  readonly monotonic: () => number;
 }
 
 /** The node's one reader of the change log. */
@@ -29,6 +30,8 @@ export interface Feed {
   /** Every transaction below this id is in the node's memory. */
   through(): bigint;
   position(): Position;
+  /** How long ago the log was last read to its end. */
+  ageMs(): number;
   stop(): Promise<void>;
 }
 
@@ -41,6 +44,7 @@ const READ_TIMEOUT_MS = 10_000;
 export function startFeed(deps: FeedDeps, start: Position): Feed {
   let position = start;
   let through = start.xid;
+  let readAt = deps.monotonic();
   let reading: Promise<void> | undefined;
   let again = false;
   const readOnce = async () => {
@@ -61,6 +65,7 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
       deps.apply(batch);
       deps.hub.publish(batch);
     }
+    readAt = deps.monotonic();
   };
   const read = async (): Promise<void> => {
     if (reading) {
@@ -82,6 +87,7 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
     refresh: read,
     through: () => through,
     position: () => position,
+    ageMs: () => deps.monotonic() - readAt,
     async stop() {
       stopPolling();
       await reading?.catch(() => {});

@@ -18,8 +18,8 @@ export async function serve(role: "server" | "worker"): Promise<void> {
   });
   // A signal during the start counts too: it is heeded as soon as there is something to stop.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stopAsked);
-  const app = await startApp(config, { log, role });
-  const keyFile = keepFirstKey(config, app);
+  const app = await startApp(config, { log, role, keepFirstKey: (secret) => writeKey(config, secret) });
+  const keyFile = existsSync(keyFileOf(config)) ? keyFileOf(config) : undefined;
   process.stdout.write(role === "worker" ? workerGreeting(config, app) : greeting(config, app, keyFile));
   await asked;
   process.stdout.write("Stopping: no new calls, waiting for those under way ...\n");
@@ -41,15 +41,19 @@ Ctrl-C stops it.
 `;
 }
 
-function keepFirstKey(config: Config, app: App): string | undefined {
+function writeKey(config: Config, secret: string): void {
   const file = keyFileOf(config);
-  if (app.firstKey) {
+  try {
     mkdirSync(config.DATA_FOLDER, { recursive: true });
     // Anew: the mode is for new files, and there may be one of an earlier database.
     rmSync(file, { force: true });
-    writeFileSync(file, `${app.firstKey}\n`, { mode: 0o600, flag: "wx" });
+    writeFileSync(file, `${secret}\n`, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown";
+    throw new OperatorError(
+      `The first admin key can't be kept in ${file} (${code}): make the folder yours, or set DATA_FOLDER.`,
+    );
   }
-  return existsSync(file) ? file : undefined;
 }
 
 function greeting(config: Config, app: App, keyFile: string | undefined): string {

@@ -4,6 +4,8 @@ import { OperatorError } from "./operator-error.ts";
 /** A channel by which nodes wake each other. Losing it costs time, never a change. */
 export interface Bell {
   ring(): void;
+  /** Rejects when Redis can't be reached. */
+  probe(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -31,6 +33,7 @@ export async function openBell(url: string, channel: string, onRing: () => void)
   subscriber.on("message", onRing);
   return {
     ring: () => void publisher.publish(channel, "").catch(() => {}),
+    probe: async () => void (await publisher.ping()),
     async stop() {
       publisher.disconnect();
       subscriber.disconnect();

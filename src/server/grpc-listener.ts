@@ -26,8 +26,16 @@ const KEEPALIVE_TIME_MS = 30_000;
 /** One connection carries many calls; more than this at once is a client without bounds. */
 const CONCURRENT_STREAMS_MAX = 4_096;
 
+export interface GrpcListener extends Listener {
+  /** What grpc.health.v1 says of this node and of each of its services. */
+  setServing(serving: boolean): void;
+}
+
 /** Starts the gRPC listener with health (grpc.health.v1) and reflection (v1 and v1alpha). */
-export async function startGrpcListener(guarded: readonly Guarded[], options: GrpcListenerOptions): Promise<Listener> {
+export async function startGrpcListener(
+  guarded: readonly Guarded[],
+  options: GrpcListenerOptions,
+): Promise<GrpcListener> {
   // What it has to say reaches us as errors.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const server = new grpc.Server({
@@ -45,10 +53,14 @@ export async function startGrpcListener(guarded: readonly Guarded[], options: Gr
     ? grpc.ServerCredentials.createSsl(null, [{ cert_chain: options.tls.cert, private_key: options.tls.key }])
     : grpc.ServerCredentials.createInsecure();
   const port = await bind(server, `${options.host}:${options.port}`, credentials);
+  const setServing = (serving: boolean) => {
+    for (const name of ["", ...names]) health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
+  };
   return {
     port,
+    setServing,
     async stop(timeoutMs) {
-      for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
+      setServing(false);
       // A client that does not read keeps its session open, and the library then never reports the end: force it.
       await new Promise<void>((resolve) => {
         const timer = setTimeout(() => {

@@ -1,3 +1,4 @@
+import { sleep } from "../platform/clock.ts";
 import type { Page } from "./http-listener.ts";
 
 export interface PagesDeps {
@@ -9,6 +10,13 @@ export interface PagesDeps {
   readonly draining: () => boolean;
   /** The release. */
   readonly version: string;
+}
+
+/** Whether a node can serve, with the outcome of each check. */
+export async function readiness(deps: Pick<PagesDeps, "checks" | "draining">) {
+  const results = await Promise.all(Object.entries(deps.checks).map(([name, check]) => outcome(name, check)));
+  if (deps.draining()) results.push({ name: "draining", ok: false });
+  return { ok: results.every((result) => result.ok), results };
 }
 
 /** Answers /livez, /readyz (with ?verbose each check and note by name), /metrics and /version; none needs a key. */
@@ -24,9 +32,7 @@ export function createPages(deps: PagesDeps): (path: string, query: URLSearchPar
       };
     }
     if (path !== "/readyz") return undefined;
-    const results = await Promise.all(Object.entries(deps.checks).map(([name, check]) => outcome(name, check)));
-    if (deps.draining()) results.push({ name: "draining", ok: false });
-    const ok = results.every((result) => result.ok);
+    const { ok, results } = await readiness(deps);
     if (!query.has("verbose")) return text(ok ? 200 : 503, ok ? "ok\n" : "not ready\n");
     const notes = await Promise.all(Object.entries(deps.notes).map(([name, note]) => noteLine(name, note)));
     const lines = results.map((result) => `[${result.ok ? "+" : "-"}] ${result.name}\n`);
@@ -39,14 +45,24 @@ function text(status: number, body: string): Page {
 }
 
 async function outcome(name: string, check: () => PromiseLike<unknown>): Promise<{ name: string; ok: boolean }> {
-  return check().then(
+  return inTime(check()).then(
     () => ({ name, ok: true }),
     () => ({ name, ok: false }),
   );
 }
 
+/** A part that takes longer can't be relied on, and a prober has left. */
+const CHECK_TIMEOUT_MS = 2_000;
+
+async function inTime<T>(answer: PromiseLike<T>): Promise<T> {
+  const over = new AbortController();
+  const late = sleep(CHECK_TIMEOUT_MS, over.signal).then(() => Promise.reject(new Error("timed out")));
+  late.catch(() => {});
+  return Promise.race([answer, late]).finally(() => over.abort());
+}
+
 async function noteLine(name: string, note: () => Promise<string>): Promise<string> {
-  return note().then(
+  return inTime(note()).then(
     (told) => `[i] ${name}: ${told}\n`,
     () => `[!] ${name}: can't be reached; the node works on without it\n`,
   );

@@ -147,6 +147,7 @@ describe("the feed of a node that was away for longer than changes are kept", ()
           return { xid, seq: 0 };
         },
         onError: (error) => errors.push(error),
+        monotonic: () => 0,
       },
       { xid: xid - 10n, seq: 0 },
     );
