@@ -387,10 +387,10 @@ function memoryOf(sql: Sql, parts: { table: TenantTable; quotas: QuotaTable; aut
 // The table may be some milliseconds behind for what was made on another node: then the database knows.
 function finders(sql: Sql, table: TenantTable) {
   const read = <T>(fn: Parameters<typeof readAs<T>>[3]) => readAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, fn);
-  const findTenant = async (id: string) => table.byId(id) ?? read((tx) => selectTenant(tx, id));
+  const findTenant = (id: string) => table.byId(id) ?? read((tx) => selectTenant(tx, id));
   return {
     findTenant,
-    findTenantByUid: async (uid: string) => table.newest(uid) ?? read((tx) => selectTenantByUid(tx, uid)),
+    findTenantByUid: (uid: string) => table.newest(uid) ?? read((tx) => selectTenantByUid(tx, uid)),
     findIntegrator: (id: string) => read((tx) => selectIntegrator(tx, id)),
     findUser: async (tenantId: string, email: string) => {
       const user = await read((tx) => selectUserByEmail(tx, tenantId, email));

@@ -131,6 +131,11 @@ const BANNED: { pattern: RegExp; except: RegExp; instead: string }[] = [
   { pattern: /\bsetInterval\(/, except: /^src\/platform\//, instead: "`every` of platform/clock.ts" },
   { pattern: /process\.env/, except: /^src\/config\.ts$|^src\/cli\//, instead: "a setting in config.ts" },
   { pattern: /\bas any\b|: any\b|@ts-ignore|@ts-expect-error/, except: /^$/, instead: "a narrow type" },
+  {
+    pattern: /\.\.\.ctx\b/,
+    except: /^$/,
+    instead: "`withFacts` of context.ts: a spread loses the getters of a call's context",
+  },
   { pattern: /select \*/i, except: /^$/, instead: "the columns by name" },
   { pattern: /console\./, except: /^src\/cli\//, instead: "the injected Log" },
   { pattern: /process\.exit\(/, except: /^$/, instead: "process.exitCode and an empty loop" },

@@ -3,6 +3,7 @@ import { cutPage, decodePageToken, encodePageToken, pageSize, type Seal } from "
 import type { Ctx } from "../context.ts";
 import { DomainError, notFound, permissionDenied } from "../errors.ts";
 import { type MutationDeps, mutate, read } from "../mutation.ts";
+import { andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import { PLATFORM_SCOPE, type Queryable, readAs } from "../platform/postgres.ts";
 import { type ApiKey, auditView, formatSecret, hex, isValidAt, type KeyHashes, keyIdOf, scopeOf } from "./key.ts";
 import { mayGrant, type Principal, type Role, type Scope, type Target } from "./permission.ts";
@@ -133,20 +134,21 @@ export interface KeyProof {
 }
 
 /** Answers whose key a secret is. Throws CREDENTIALS_INVALID, the same for every cause. */
-export async function authenticateKey(
-  deps: Pick<AuthDeps, "sql" | "clock" | "sha256">,
+export function authenticateKey(
+  deps: Pick<AuthDeps, "clock" | "sha256">,
   secret: string,
-  find: (keyId: string) => Promise<(ApiKey & KeyHashes) | undefined>,
-): Promise<KeyProof> {
+  find: (keyId: string) => NowOrLater<(ApiKey & KeyHashes) | undefined>,
+): NowOrLater<KeyProof> {
   const keyId = keyIdOf(secret);
-  const key = keyId === undefined ? undefined : await find(keyId);
-  if (!key || !isValidAt(key, deps.sha256(secret), deps.clock.now())) {
-    throw new DomainError("CREDENTIALS_INVALID", "the API key is unknown, expired or revoked");
-  }
-  return {
-    keyId: key.keyId,
-    principal: { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] },
-  };
+  return andThen(keyId === undefined ? undefined : find(keyId), (key) => {
+    if (!key || !isValidAt(key, deps.sha256(secret), deps.clock.now())) {
+      throw new DomainError("CREDENTIALS_INVALID", "the API key is unknown, expired or revoked");
+    }
+    return {
+      keyId: key.keyId,
+      principal: { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] },
+    };
+  });
 }
 
 /** Reads a key as the node itself, before anybody is known. */

@@ -8,11 +8,12 @@ import {
 import { parseId } from "../aip/name.ts";
 import { allows, type Principal, type Target } from "../auth/permission.ts";
 import { permissionDenied } from "../errors.ts";
+import { andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import type { Tenant } from "../tenant/tenant.ts";
 import { fullName } from "./handlers.ts";
 
 /** Finds a tenant by id, in memory or else in the database. */
-export type FindTenant = (tenantId: string) => Promise<Tenant | undefined>;
+export type FindTenant = (tenantId: string) => NowOrLater<Tenant | undefined>;
 
 /** The access rule of an RPC: the one that its proto declares or, where the proto is another's, that stands here. */
 export function accessRule(method: DescMethod): AccessRule {
@@ -34,15 +35,21 @@ const FOREIGN_RULES: Readonly<Record<string, MessageInitShape<typeof AccessRuleS
  * Checks that the principal has the rule's permission on what the request names. It does so before anybody looks whether
  * that exists, so the answer tells nothing of it. Throws PERMISSION_DENIED, and INVALID_FIELDS for a malformed name.
  */
-export async function authorise(rule: AccessRule, principal: Principal, request: unknown, find: FindTenant) {
+export function authorise(
+  rule: AccessRule,
+  principal: Principal,
+  request: unknown,
+  find: FindTenant,
+): NowOrLater<void> {
   const name = rule.field === "" ? "" : String(fieldValue(request, rule.field) ?? "");
-  const target = await targetOf(rule, name, principal, find);
-  if (rule.permission !== "" && !allows(principal, rule.permission, target)) {
-    throw permissionDenied(rule.permission, name || (target.kind === "platform" ? "the platform" : "anything"));
-  }
+  return andThen(targetOf(rule, name, principal, find), (target) => {
+    if (rule.permission !== "" && !allows(principal, rule.permission, target)) {
+      throw permissionDenied(rule.permission, name || (target.kind === "platform" ? "the platform" : "anything"));
+    }
+  });
 }
 
-async function targetOf(rule: AccessRule, name: string, principal: Principal, find: FindTenant): Promise<Target> {
+function targetOf(rule: AccessRule, name: string, principal: Principal, find: FindTenant): NowOrLater<Target> {
   switch (rule.target) {
     case AccessRule_Target.TENANT: {
       const tenantId = parseId(name.split("/").slice(0, 2).join("/"), "tenants", rule.field);
@@ -60,10 +67,11 @@ async function targetOf(rule: AccessRule, name: string, principal: Principal, fi
 }
 
 /** A tenant as a target; its integrator is looked up only for callers who administer one. */
-export async function tenantTarget(tenantId: string, principal: Principal, find: FindTenant): Promise<Target> {
+export function tenantTarget(tenantId: string, principal: Principal, find: FindTenant): NowOrLater<Target> {
   const asks = principal.bindings.some((binding) => binding.scope.kind === "integrator");
-  const tenant = asks ? await find(tenantId) : undefined;
-  return { kind: "tenant", tenantId, integratorId: tenant?.integratorId ?? undefined };
+  return andThen(asks ? find(tenantId) : undefined, (tenant) => {
+    return { kind: "tenant", tenantId, integratorId: tenant?.integratorId ?? undefined };
+  });
 }
 
 // Messages in memory have their fields by JSON's names.

@@ -1,7 +1,8 @@
 import type { ApiKey, KeyHashes } from "../auth/key.ts";
 import type { Binding, Principal } from "../auth/permission.ts";
-import { authenticateKey, type KeyProof } from "../auth/service.ts";
+import { authenticateKey } from "../auth/service.ts";
 import { DomainError } from "../errors.ts";
+import { allThen, andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import type { Sql } from "../platform/postgres.ts";
 import type { Tenant } from "../tenant/tenant.ts";
 import { createJwtReader, type JwtDeps, type Oidc } from "./jwt.ts";
@@ -10,16 +11,16 @@ export interface AuthenticatorDeps extends JwtDeps {
   readonly sql: Sql;
   readonly sha256: (text: string) => Uint8Array;
   readonly loadKey: (keyId: string) => Promise<(ApiKey & KeyHashes) | undefined>;
-  readonly findTenantByUid: (uid: string) => Promise<Tenant | undefined>;
+  readonly findTenantByUid: (uid: string) => NowOrLater<Tenant | undefined>;
   readonly oidc: Oidc | undefined;
 }
 
 /** Tells who calls. */
 export interface Authenticator {
   /** Throws CREDENTIALS_MISSING, CREDENTIALS_INVALID and ISSUER_UNAVAILABLE. */
-  identify(header: (name: string) => string | undefined): Promise<Principal>;
+  identify(header: (name: string) => string | undefined): NowOrLater<Principal>;
   /** The caller with what it may use now: bindings to tenants that are ACTIVE. Throws TENANT_NOT_ACTIVE when none is left. */
-  requireActive(caller: Principal): Promise<Principal>;
+  requireActive(caller: Principal): NowOrLater<Principal>;
   /** Forgets what is known of a key, because it has changed. */
   forgetKey(keyId: string): void;
   /** Forgets the keys of a tenant or an integrator that is gone, its own keys with it; of everybody when undefined. */
@@ -37,8 +38,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const used = new Set<string>();
   const jwt = deps.oidc ? createJwtReader(deps, deps.oidc) : undefined;
   let generation = 0;
-  const find = async (keyId: string) => {
-    if (cache.has(keyId)) return cache.get(keyId);
+  const load = async (keyId: string) => {
     const before = generation;
     const key = await deps.loadKey(keyId);
     // A change that arrived while the row was read may be newer than the row.
@@ -47,13 +47,15 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
     cache.set(keyId, key);
     return key;
   };
+  const find = (keyId: string) => (cache.has(keyId) ? cache.get(keyId) : load(keyId));
   return {
-    async identify(header) {
+    identify(header) {
       const credential = bearer(header);
       if (!credential.startsWith("tpk_") && jwt) return jwt(credential);
-      const proof: KeyProof = await authenticateKey(deps, credential, find);
-      used.add(proof.keyId);
-      return proof.principal;
+      return andThen(authenticateKey(deps, credential, find), (proof) => {
+        used.add(proof.keyId);
+        return proof.principal;
+      });
     },
     requireActive: (caller) => requireActive(deps, caller),
     forgetKey(keyId) {
@@ -84,18 +86,22 @@ function bearer(header: (name: string) => string | undefined): string {
 }
 
 // The gate of a tenant's own keys and users: they work while the tenant is ACTIVE, and at no other time.
-async function requireActive(deps: AuthenticatorDeps, caller: Principal): Promise<Principal> {
-  const bindings: Binding[] = [];
-  let refused: DomainError | undefined;
-  for (const binding of caller.bindings) {
-    const { scope } = binding;
-    const tenant = scope.kind === "tenant" ? await deps.findTenantByUid(scope.tenantUid) : undefined;
-    if (scope.kind !== "tenant" || tenant?.state === "ACTIVE") bindings.push(binding);
-    else refused ??= notActive(`tenants/${scope.tenantId}`, tenant);
-  }
-  if (!refused) return caller;
-  if (bindings.length === 0) throw refused;
-  return { ...caller, bindings };
+function requireActive(deps: AuthenticatorDeps, caller: Principal): NowOrLater<Principal> {
+  const tenants = caller.bindings.map(({ scope }) =>
+    scope.kind === "tenant" ? deps.findTenantByUid(scope.tenantUid) : undefined,
+  );
+  return allThen(tenants, (found) => {
+    const bindings: Binding[] = [];
+    let refused: DomainError | undefined;
+    for (const [index, binding] of caller.bindings.entries()) {
+      const { scope } = binding;
+      if (scope.kind !== "tenant" || found[index]?.state === "ACTIVE") bindings.push(binding);
+      else refused ??= notActive(`tenants/${scope.tenantId}`, found[index]);
+    }
+    if (!refused) return caller;
+    if (bindings.length === 0) throw refused;
+    return { ...caller, bindings };
+  });
 }
 
 function notActive(name: string, tenant: Tenant | undefined): DomainError {

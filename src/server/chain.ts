@@ -1,18 +1,18 @@
 import { create, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
-import { hex } from "../auth/key.ts";
 import type { Principal } from "../auth/permission.ts";
-import type { Ctx } from "../context.ts";
-import { DomainError, invalidField } from "../errors.ts";
+import { DomainError } from "../errors.ts";
+import { andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import { accessRule, authorise } from "./access.ts";
+import { CallContext, type Caller } from "./call-context.ts";
 import { type Call, fullName, Malformed, type Mount } from "./handlers.ts";
-import { requestText } from "./request-text.ts";
 import { type ChainDeps, type Rpc, type Run, start } from "./run.ts";
 import { supervise } from "./stream.ts";
 
 /** An RPC behind the chain, ready for any listener. It throws nothing but ConnectErrors. */
 export interface Guarded {
   readonly method: DescMethod;
-  unary(request: Message, call: Call): Promise<Message>;
+  /** Answers at once when all is known that it takes. */
+  unary(request: Message, call: Call): NowOrLater<Message>;
   /** A server stream. */
   stream(request: Message, call: Call): AsyncIterable<Message>;
   /** A client's stream or a bidirectional one; to the former there is one answer. */
@@ -43,25 +43,38 @@ export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
   );
 }
 
-async function runUnary(rpc: Rpc, request: Message, call: Call): Promise<Message> {
-  const { deps, method, handler } = rpc;
+function runUnary(rpc: Rpc, request: Message, call: Call): NowOrLater<Message> {
+  const { deps, handler } = rpc;
   const run = start(rpc, call);
   try {
     const timeoutMs = Math.min(call.timeoutMs ?? deps.deadlineDefaultMs, deps.deadlineMaxMs);
     const ending = createEnding(call);
-    const work = async () => {
-      const caller = { principal: await authenticate(rpc, run, call) };
+    const deadline = run.startedAt + timeoutMs;
+    const answer = andThen(authenticate(rpc, run, call), (principal) => {
       requireReadable(request);
-      await permit(rpc, caller, request);
-      const of = { caller, request, deadline: run.startedAt + timeoutMs, signal: ending.signal };
-      return handler(request, contextOf(rpc, run, call, of));
-    };
-    const response = await beforeDeadline(work(), timeoutMs, ending.expire);
-    run.end("ok");
-    return create(method.output, response as MessageInitShape<typeof method.output>);
+      const caller = { principal };
+      const of = { caller, request, deadline, signal: ending.signal };
+      return andThen(permit(rpc, caller, request), () => handler(request, new CallContext(rpc, run, call, of)));
+    });
+    if (!(answer instanceof Promise)) return answered(rpc, run, answer);
+    return answerLater(rpc, run, beforeDeadline(answer, timeoutMs, ending.expire));
   } catch (error) {
     throw run.fail(error);
   }
+}
+
+async function answerLater(rpc: Rpc, run: Run, answer: Promise<object>): Promise<Message> {
+  try {
+    return answered(rpc, run, await answer);
+  } catch (error) {
+    throw run.fail(error);
+  }
+}
+
+function answered({ method }: Rpc, run: Run, answer: object): Message {
+  const message = create(method.output, answer as MessageInitShape<typeof method.output>);
+  run.end("ok");
+  return message;
 }
 
 /**
@@ -84,7 +97,7 @@ async function* runStream(
     if (!each) await permit(rpc, caller, request);
     const supervision = {
       requests: each ? permitted(rpc, caller, input.requests) : input.requests,
-      caller: call.signal,
+      caller: call.signal(),
       draining: deps.draining,
       onDrain: method.methodKind === "bidi_streaming" ? ("finish" as const) : ("break off" as const),
       async recheck() {
@@ -94,8 +107,7 @@ async function* runStream(
     };
     const answers = supervise(supervision, (requests, signal) => {
       const of = { caller, request, deadline: Number.POSITIVE_INFINITY, signal: () => signal };
-      const ctx = contextOf(rpc, run, call, of);
-      const answer = handler(request ?? requests, ctx);
+      const answer = handler(request ?? requests, new CallContext(rpc, run, call, of));
       return Symbol.asyncIterator in answer ? answer : once(answer);
     });
     for await (const answer of answers) yield create(method.output, answer as MessageInitShape<typeof method.output>);
@@ -114,19 +126,15 @@ async function* permitted(rpc: Rpc, caller: Caller, requests: AsyncIterable<Mess
   }
 }
 
-async function* once<T>(answer: Promise<T>): AsyncGenerator<T> {
+async function* once<T>(answer: NowOrLater<T>): AsyncGenerator<T> {
   yield await answer;
 }
 
-/** Who calls, as last authenticated. */
-interface Caller {
-  readonly principal: Principal;
-}
-
-async function authenticate({ deps }: Rpc, run: Run, call: Call): Promise<Principal> {
-  const caller = await deps.authenticator.identify((name) => call.header(name));
-  run.calledBy(caller);
-  return deps.authenticator.requireActive(caller);
+function authenticate({ deps }: Rpc, run: Run, call: Call): NowOrLater<Principal> {
+  return andThen(deps.authenticator.identify(call.header), (caller) => {
+    run.calledBy(caller);
+    return deps.authenticator.requireActive(caller);
+  });
 }
 
 function requireReadable(request: Message | undefined): void {
@@ -135,61 +143,9 @@ function requireReadable(request: Message | undefined): void {
   }
 }
 
-function permit({ deps, rule }: Rpc, caller: Caller, request: Message | undefined): Promise<void> {
+function permit({ deps, rule }: Rpc, caller: Caller, request: Message | undefined): NowOrLater<void> {
   return authorise(rule, caller.principal, request, deps.findTenant);
 }
-
-function contextOf(
-  rpc: Rpc,
-  run: Run,
-  call: Call,
-  of: { caller: Caller; request: Message | undefined; deadline: number; signal: () => AbortSignal },
-): Ctx {
-  const { caller, request, deadline } = of;
-  const fields: (Message & { requestId?: string; validateOnly?: boolean; reason?: string }) | undefined = request;
-  return {
-    get principal() {
-      return caller.principal;
-    },
-    method: rpc.name,
-    callId: run.callId,
-    idempotency: request && rpc.hasRequestId ? idempotency(rpc, request) : undefined,
-    validateOnly: fields?.validateOnly ?? false,
-    reason: reasonOf(fields?.reason),
-    callerAddress: call.peer,
-    deadline,
-    get signal() {
-      return of.signal();
-    },
-    setHttpHeader: call.isHttp ? call.setHeader : undefined,
-  };
-}
-
-function idempotency({ deps, method }: Rpc, request: Message): Ctx["idempotency"] {
-  const { requestId = "" } = request as Message & { requestId?: string };
-  if (requestId === "") return undefined;
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId))
-    throw invalidField("request_id", "must be a UUID");
-  let hash: string | undefined;
-  return {
-    requestId: requestId.toLowerCase(),
-    // Not all need it, and it costs more than the rest of the chain.
-    get hash() {
-      hash ??= hex(deps.sha256(requestText(method.input, request)));
-      return hash;
-    },
-  };
-}
-
-function reasonOf(reason: string | undefined): string {
-  if (reason !== undefined && reason.length > REASON_MAX) {
-    throw invalidField("reason", `must have at most ${REASON_MAX} characters`);
-  }
-  return reason ?? "";
-}
-
-/** A sentence or three. */
-const REASON_MAX = 500;
 
 /** What ends a unary call before its answer: the caller's leave, and its deadline. Made when it is first asked for. */
 function createEnding(call: Call) {
@@ -198,7 +154,7 @@ function createEnding(call: Call) {
   return {
     signal() {
       expiry ??= new AbortController();
-      signal ??= AbortSignal.any([call.signal, expiry.signal]);
+      signal ??= AbortSignal.any([call.signal(), expiry.signal]);
       return signal;
     },
     expire: (error: DomainError) => expiry?.abort(error),
@@ -213,6 +169,7 @@ function beforeDeadline<T>(work: Promise<T>, timeoutMs: number, expire: (error: 
       reject(error);
     };
     const timer = setTimeout(late, timeoutMs);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    const done = () => clearTimeout(timer);
+    work.then(resolve, reject).then(done);
   });
 }

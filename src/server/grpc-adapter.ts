@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import * as grpc from "@grpc/grpc-js";
 import { systemClock } from "../platform/clock.ts";
 import { bytesOf } from "../platform/encode-once.ts";
+import type { NowOrLater } from "../platform/now-or-later.ts";
 import type { Guarded } from "./chain.ts";
 import { toServiceError } from "./grpc-status.ts";
 import { type Call, Malformed } from "./handlers.ts";
@@ -59,18 +60,24 @@ function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
   return (call, callback) => {
     const headers = new grpc.Metadata();
     const signal = createLazySignal(call);
-    rpc.unary(call.request, callOf(rpc.method, call, headers, signal)).then(
-      (response) => {
-        signal.end();
-        call.sendMetadata(headers);
-        callback(null, response);
-      },
-      (error: unknown) => {
-        signal.end();
-        call.sendMetadata(headers);
-        callback(toServiceError(error));
-      },
-    );
+    const answer = (response: Message) => {
+      signal.end();
+      call.sendMetadata(headers);
+      callback(null, response);
+    };
+    const refuse = (error: unknown) => {
+      signal.end();
+      call.sendMetadata(headers);
+      callback(toServiceError(error));
+    };
+    let response: NowOrLater<Message>;
+    try {
+      response = rpc.unary(call.request, callOf(rpc.method, call, headers, signal));
+    } catch (error) {
+      return refuse(error);
+    }
+    if (response instanceof Promise) response.then(answer, refuse);
+    else answer(response);
   };
 }
 
@@ -169,9 +176,7 @@ function callOf(
     isHttp: false,
     peer: call.getPeer(),
     timeoutMs: timeLeftMs(call),
-    get signal() {
-      return signal.get();
-    },
+    signal: signal.get,
   };
 }
 

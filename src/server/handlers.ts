@@ -9,6 +9,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import type { Ctx } from "../context.ts";
+import type { NowOrLater } from "../platform/now-or-later.ts";
 
 /**
  * The handlers of a service, all of them: a forgotten RPC does not compile. They know nothing of transports.
@@ -17,7 +18,7 @@ import type { Ctx } from "../context.ts";
  */
 export type Handlers<S extends DescService> = {
   [K in keyof S["method"]]: S["method"][K] extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageShape<I>, ctx: Ctx) => Promise<MessageInitShape<O>>
+    ? (request: MessageShape<I>, ctx: Ctx) => NowOrLater<MessageInitShape<O>>
     : S["method"][K] extends DescMethodServerStreaming<infer I, infer O>
       ? (request: MessageShape<I>, ctx: Ctx) => AsyncIterable<MessageInitShape<O>>
       : S["method"][K] extends DescMethodClientStreaming<infer I, infer O>
@@ -34,7 +35,7 @@ export interface Mount {
 }
 
 /** A handler whose types are forgotten; `input` is one request, or an iterable of them where the client streams. */
-export type AnyHandler = (input: unknown, ctx: Ctx) => Promise<object> | AsyncIterable<object>;
+export type AnyHandler = (input: unknown, ctx: Ctx) => NowOrLater<object> | AsyncIterable<object>;
 
 /** Pairs a service with all of its handlers. */
 export function mount<S extends DescService>(service: S, handlers: Handlers<S>): Mount {
@@ -60,8 +61,8 @@ export interface Call {
   readonly peer: string;
   /** The caller's own deadline, if it set one. */
   readonly timeoutMs: number | undefined;
-  /** Aborts when the caller goes away. */
-  readonly signal: AbortSignal;
+  /** Gives the signal that aborts when the caller goes away; most calls never ask. */
+  signal(): AbortSignal;
 }
 
 /** "tenantplane.v1.TenantService/GetTenant". */

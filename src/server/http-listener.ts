@@ -100,7 +100,7 @@ function callOf(rpc: Guarded, context: HandlerContext): Call {
     isHttp: true,
     peer: context.requestHeader.get(PEER_HEADER) ?? "",
     timeoutMs: context.timeoutMs(),
-    signal: context.signal,
+    signal: () => context.signal,
   };
 }
 

@@ -45,7 +45,8 @@ export interface Rpc {
 
 /** One call under way. */
 export interface Run {
-  readonly callId: string;
+  /** The call's id. The caller is told it in a header as soon as anything is kept under it: reads cost none. */
+  callId(): string;
   readonly startedAt: number;
   /** Remembers who calls: a refusal is recorded under that name, whoever refuses. */
   calledBy(principal: Principal): void;
@@ -54,12 +55,17 @@ export interface Run {
   fail(error: unknown): Error;
 }
 
-/** Begins a call: its id, its time, and its end in the metrics and the log. */
+/** Begins a call: its time, and its end in the metrics and the log. */
 export function start({ deps, name }: Rpc, call: Call): Run {
-  const given = call.header("x-request-id") ?? "";
-  const callId = /^[\w-]{8,64}$/.test(given) ? given : deps.ids.uuid();
   const startedAt = deps.clock.monotonic();
-  call.setHeader("x-request-id", callId);
+  let id: string | undefined;
+  const callId = () => {
+    if (id !== undefined) return id;
+    const given = call.header("x-request-id") ?? "";
+    id = /^[\w-]{8,64}$/.test(given) ? given : deps.ids.uuid();
+    call.setHeader("x-request-id", id);
+    return id;
+  };
   let ended = false;
   let caller: Principal | undefined;
   const end = (code: string) => {
@@ -79,12 +85,13 @@ export function start({ deps, name }: Rpc, call: Call): Run {
       if (known.code === "permission_denied" && caller) {
         const resource = known.metadata.resource ?? known.metadata.tenant ?? "";
         const callerAddress = call.peer;
-        deps.onDenied({ principal: caller, method: name, resource, callId, callerAddress, why: known.message });
+        const about = { method: name, resource, callId: callId(), callerAddress, why: known.message };
+        deps.onDenied({ principal: caller, ...about });
       }
       if (known.code === "internal") {
-        deps.log.error("call failed", { method: name, callId, error: known.details.cause ?? known });
-      } else deps.log.debug("call refused", { method: name, callId, reason: known.reason });
-      return toConnectError(known, callId);
+        deps.log.error("call failed", { method: name, callId: callId(), error: known.details.cause ?? known });
+      } else deps.log.debug("call refused", { method: name, callId: callId(), reason: known.reason });
+      return toConnectError(known, callId());
     },
   };
 }

@@ -2,10 +2,10 @@ import { parseId } from "../aip/name.ts";
 import { allows, type Principal, type Scope, type Target } from "../auth/permission.ts";
 import { notFound, permissionDenied } from "../errors.ts";
 import type { Integrator } from "../integrator/integrator.ts";
-import type { Tenant } from "../tenant/tenant.ts";
+import type { FindTenant } from "./access.ts";
 
 export interface ScopeDeps {
-  readonly findTenant: (tenantId: string) => Promise<Tenant | undefined>;
+  readonly findTenant: FindTenant;
   readonly findIntegrator: (integratorId: string) => Promise<Integrator | undefined>;
 }
 

@@ -50,9 +50,11 @@ export function tenantRpc(deps: TenantRpcDeps): Mount {
     written(await transitionTenant(deps, ctx, id(request.name), request.etag, { verb }));
   return mount(TenantService, {
     createTenant: async (request, ctx) => written(await createTenant(deps, ctx, parseNewTenant(deps.ids, request))),
-    getTenant: async (request, ctx) => {
-      const known = fromMemory(deps, ctx, id(request.name), request.consistency);
-      return known ? cachedAnswer(known) : { tenant: toTenant(await getTenant(deps, ctx, id(request.name))) };
+    getTenant: (request, ctx) => {
+      const tenantId = id(request.name);
+      const known = fromMemory(deps, ctx, tenantId, request.consistency);
+      if (known) return cachedAnswer(known);
+      return getTenant(deps, ctx, tenantId).then((tenant) => ({ tenant: toTenant(tenant) }));
     },
     batchGetTenants: async (request, ctx) => {
       if (request.names.length > BATCH_MAX) throw invalidField("names", `must be at most ${BATCH_MAX}`);

@@ -193,7 +193,7 @@ describe("a stream", () => {
     const ended = Promise.withResolvers<number | undefined>();
     const client = await echo({
       async *stream(_, call) {
-        call.signal.addEventListener("abort", () => ended.resolve(call.timeoutMs));
+        call.signal().addEventListener("abort", () => ended.resolve(call.timeoutMs));
         yield answer("");
         await new Promise(() => {});
       },

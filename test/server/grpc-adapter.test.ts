@@ -109,9 +109,9 @@ describe("a unary call", () => {
     const { client } = await echo({
       unary: (_, call) =>
         new Promise((_resolve, reject) => {
-          call.signal.addEventListener("abort", () => {
-            aborted.resolve(call.signal.reason);
-            reject(call.signal.reason);
+          call.signal().addEventListener("abort", () => {
+            aborted.resolve(call.signal().reason);
+            reject(call.signal().reason);
           });
         }),
     });
@@ -127,7 +127,7 @@ describe("a unary call", () => {
     const { client } = await echo({
       unary: (_, call) =>
         new Promise(() => {
-          call.signal.addEventListener("abort", () => aborted.resolve(call.signal.reason));
+          call.signal().addEventListener("abort", () => aborted.resolve(call.signal().reason));
           started.resolve();
         }),
     });
@@ -143,7 +143,7 @@ describe("a unary call", () => {
     const signals: AbortSignal[] = [];
     const { client } = await echo({
       async unary(request, call) {
-        signals.push(call.signal);
+        signals.push(call.signal());
         return answer(request.text);
       },
     });
@@ -209,7 +209,7 @@ describe("a server stream", () => {
         try {
           yield answer("first");
           await new Promise((_resolve, reject) => {
-            call.signal.addEventListener("abort", () => reject(call.signal.reason));
+            call.signal().addEventListener("abort", () => reject(call.signal().reason));
           });
         } finally {
           ended.resolve();
@@ -279,7 +279,7 @@ describe("a server stream", () => {
     const ended = signalled<unknown>();
     const { bare } = await echo({
       async *stream(_, call) {
-        call.signal.addEventListener("abort", () => ended.resolve(call.signal.reason));
+        call.signal().addEventListener("abort", () => ended.resolve(call.signal().reason));
         yield* endless("x".repeat(64 * 1024));
       },
     });
@@ -395,7 +395,7 @@ describe("a client's stream and a bidirectional one", () => {
     const aborted = signalled<unknown>();
     const { bare } = await echo({
       async *exchange(requests, call) {
-        call.signal.addEventListener("abort", () => aborted.resolve(call.signal.reason));
+        call.signal().addEventListener("abort", () => aborted.resolve(call.signal().reason));
         for await (const { text } of requests) yield answer(text);
         await new Promise(() => {});
       },
