@@ -8,6 +8,7 @@ import { ErrorInfoSchema } from "@tenantplane/sdk/gen/google/rpc/error_details_p
 import { AccessRule_Target, AccessRuleSchema, access } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Binding } from "../../src/auth/permission.ts";
+import { withFacts } from "../../src/context.ts";
 import { DomainError } from "../../src/errors.ts";
 import { systemClock, systemIds } from "../../src/platform/clock.ts";
 import { sha256 } from "../../src/platform/crypto.ts";
@@ -51,6 +52,8 @@ const ACME: Binding = { role: "tenant.viewer", scope: { kind: "tenant", tenantId
 async function start(changed: Partial<Echo> = {}) {
   const state = {
     bindings: [ACME],
+    /** Whether the caller is known at once. */
+    known: false,
     refuse: undefined as DomainError | undefined,
     denied: [] as string[],
     counted: [] as string[],
@@ -62,11 +65,12 @@ async function start(changed: Partial<Echo> = {}) {
       ids: systemIds,
       log: silentLog,
       authenticator: {
-        async identify() {
+        identify() {
           if (state.refuse) throw state.refuse;
-          return { actor: "somebody", bindings: state.bindings };
+          const caller = { actor: "somebody", bindings: state.bindings };
+          return state.known ? caller : Promise.resolve(caller);
         },
-        requireActive: async (caller) => caller,
+        requireActive: (caller) => caller,
         forgetKey: () => {},
         forgetKeysOf: () => {},
         takeUsedKeys: () => [],
@@ -144,6 +148,58 @@ function script() {
 }
 
 const LISTENERS = ["the gRPC listener", "the HTTP listener"];
+
+describe.each(LISTENERS)("a unary call on %s", (listener) => {
+  it.each(["at once", "later"])(
+    "is answered %s: by its handler, by a refusal of its handler, by one of the chain",
+    async (when) => {
+      const known = when === "at once";
+      const answer = ({ text }: { text: string }) => {
+        if (text.endsWith("missing")) throw new DomainError("RESOURCE_NOT_FOUND", "there is none");
+        return { text };
+      };
+      const { clients, state } = await start({ unary: known ? answer : async (request) => answer(request) });
+      state.known = known;
+      const client = clientOf(clients, listener);
+      const found: string[][] = [];
+      for (const text of ["tenants/acme", "tenants/acme/missing", "tenants/other"]) {
+        found.push(await outcome(client.unary({ text })));
+      }
+      expect(found).toEqual([
+        ["tenants/acme", "ok"],
+        ["NotFound RESOURCE_NOT_FOUND"],
+        ["PermissionDenied PERMISSION_DENIED"],
+      ]);
+      expect(state.counted).toEqual(["Unary ok", "Unary not_found", "Unary permission_denied"]);
+    },
+  );
+
+  it("tells its id in a header when its handler keeps anything under it, and then the caller's own if it sent one", async () => {
+    const { clients } = await start({
+      unary: (request, ctx) => ({ text: request.text.endsWith("/kept") ? ctx.callId : "" }),
+    });
+    const client = clientOf(clients, listener);
+    const told: (string | null)[] = [];
+    const onHeader = (headers: Headers) => told.push(headers.get("x-request-id"));
+    const text = "tenants/acme/kept";
+    const read = await client.unary({ text: "tenants/acme" }, { onHeader });
+    const own = await client.unary({ text }, { onHeader, headers: { "x-request-id": "caller-own-1" } });
+    const made = await client.unary({ text }, { onHeader });
+    expect(told).toEqual([null, own.text, made.text]);
+    expect([read.text, own.text, made.text]).toEqual(["", "caller-own-1", expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+  });
+
+  it("has a context whose facts can be changed for a part of its work, without losing the others", async () => {
+    const { clients } = await start({
+      unary: (_, ctx) => {
+        const { reason, callId, principal, signal, method } = withFacts(ctx, { reason: "another" });
+        return { text: [reason, callId === ctx.callId, principal.actor, signal === ctx.signal, method].join(" ") };
+      },
+    });
+    const { text } = await clientOf(clients, listener).unary({ text: "tenants/acme" });
+    expect(text).toBe("another true somebody true echo.v1.EchoService/Unary");
+  });
+});
 
 describe.each(LISTENERS)("a stream of requests on %s", (listener) => {
   it("is answered, one by one or all at once", async () => {
