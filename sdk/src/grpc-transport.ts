@@ -2,8 +2,10 @@ import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufb
 import { Code, ConnectError, createContextValues, type Interceptor, type Transport } from "@connectrpc/connect";
 import { runStreamingCall, runUnaryCall } from "@connectrpc/connect/protocol";
 import * as grpc from "@grpc/grpc-js";
+import { StreamQuotaChecksResponseSchema } from "./gen/tenantplane/v1/quota_check_pb.ts";
 import { callStream, callUnary } from "./grpc-call.ts";
 import { toMetadata } from "./grpc-status.ts";
+import { bytesOf, messageOf } from "./wire.ts";
 
 /** How to reach a server over gRPC. */
 export interface GrpcTransportOptions {
@@ -116,12 +118,15 @@ function deadlineOf(timeoutMs: number | undefined) {
 function codecOf<I extends DescMessage, O extends DescMessage>(input: I, output: O) {
   return {
     serialize(message: MessageShape<I>): Buffer {
-      const bytes = toBinary(input, message);
+      const bytes = bytesOf(message) ?? toBinary(input, message);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },
-    deserialize: (bytes: Buffer) => fromBinary(output, bytes),
+    deserialize: (bytes: Buffer) => (READ_BY_HAND.has(output) ? messageOf(output, bytes) : fromBinary(output, bytes)),
   };
 }
+
+/** Messages that come in such numbers that their reader takes the bytes apart itself. */
+const READ_BY_HAND: ReadonlySet<DescMessage> = new Set([StreamQuotaChecksResponseSchema]);
 
 // An identity provider that doesn't answer must not outlive the call.
 function beforeAbort(token: Promise<string>, signal: AbortSignal): Promise<string> {

@@ -4,7 +4,7 @@ import {
   type QuotaEntry as ProtoEntry,
   QuotaMode,
 } from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
-import { METER_ID, parseId } from "../aip/name.ts";
+import { METER_ID, parseId, TENANT_ID } from "../aip/name.ts";
 import { hex } from "../auth/key.ts";
 import { Problems } from "../errors.ts";
 import { durationMs } from "../server/convert.ts";
@@ -24,8 +24,13 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The tenant that a check is of. Throws INVALID_FIELDS. */
 export function parseTenant(name: string): string {
+  const id = name.slice(TENANTS.length);
+  // The same as below, for those hundred thousand a second that are well-formed.
+  if (name.startsWith(TENANTS) && TENANT_ID.test(id)) return id;
   return parseId(name, "tenants", "tenant");
 }
+
+const TENANTS = "tenants/";
 
 /** A check of this tenant as plain data. Throws INVALID_FIELDS with every bad field. */
 export function parseCheck(request: CheckQuotaRequest, tenantId: string, sha256: Sha256): Check {

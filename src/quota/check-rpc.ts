@@ -1,4 +1,4 @@
-import type { CheckQuotaRequest, QuotaCheckResult } from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
+import type { CheckQuotaRequest } from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
 import type { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
 import { allows, type Principal } from "../auth/permission.ts";
 import type { Ctx } from "../context.ts";
@@ -6,9 +6,9 @@ import { DomainError, invalidField, permissionDenied } from "../errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type FindTenant, tenantTarget } from "../server/access.ts";
 import type { Handlers } from "../server/handlers.ts";
-import { toCheckResult, toDecision } from "./check-convert-rpc.ts";
 import { parseCheck, parseTenant } from "./check-parse-rpc.ts";
 import { answerStream } from "./check-stream-rpc.ts";
+import { toBatchResponse, toCheckResponse, toStreamResponse } from "./check-write-rpc.ts";
 import type { QuotaChecks } from "./checks.ts";
 import type { Check, Decision } from "./decision.ts";
 import { rateLimitFields } from "./rate-limit-fields.ts";
@@ -29,16 +29,18 @@ export function checkRpc(
     checkQuota: async (request, ctx) => {
       const [result] = await deps.checks.check([parseCheck(request, parseTenant(request.tenant), deps.sha256)]);
       const decision = settle(ctx, request.tenant, result, { enforce: request.enforce, now: deps.clock.now() });
-      return { decision: toDecision(decision) };
+      return toCheckResponse(decision);
     },
     batchCheckQuota: async ({ requests }, ctx) => {
       if (requests.length < 1 || requests.length > BATCH_MAX) {
         throw invalidField("requests", `must have 1 to ${BATCH_MAX} entries`);
       }
-      return { results: await decideAll(deps, ctx.principal, requests) };
+      return toBatchResponse(await decideAll(deps, ctx.principal, requests));
     },
-    streamQuotaChecks: (messages, ctx) =>
-      answerStream(messages, (requests) => decideAll(deps, ctx.principal, requests)),
+    async *streamQuotaChecks(messages, ctx) {
+      const answers = answerStream(messages, (requests) => decideAll(deps, ctx.principal, requests));
+      for await (const some of answers) yield toStreamResponse(some);
+    },
   };
 }
 
@@ -75,7 +77,7 @@ async function decideAll(
   deps: CheckRpcDeps,
   principal: Principal,
   requests: readonly (CheckQuotaRequest | undefined)[],
-): Promise<QuotaCheckResult[]> {
+): Promise<(Decision | DomainError)[]> {
   const tenantIds = requests.map((request) => attempt(() => parseTenant(request?.tenant ?? "")));
   const permitted = allows(principal, PERMISSION, { kind: "platform" })
     ? tenantIds
@@ -87,9 +89,7 @@ async function decideAll(
   });
   const checks = parsed.filter((check): check is Check => !(check instanceof DomainError));
   const decided = checks.length > 0 ? (await deps.checks.check(checks)).values() : [].values();
-  return parsed.map((check) =>
-    toCheckResult(check instanceof DomainError ? check : (decided.next().value as Decision)),
-  );
+  return parsed.map((check) => (check instanceof DomainError ? check : (decided.next().value as Decision)));
 }
 
 async function permit(

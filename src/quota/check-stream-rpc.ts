@@ -1,10 +1,11 @@
 import type {
   CheckQuotaRequest,
-  QuotaCheckResult,
   StreamedQuotaCheck,
   StreamQuotaChecksRequest,
 } from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
-import { invalidField } from "../errors.ts";
+import { type DomainError, invalidField } from "../errors.ts";
+import type { StreamedAnswer } from "./check-write-rpc.ts";
+import type { Decision } from "./decision.ts";
 
 /** As many as in a batch. */
 const MESSAGE_CHECKS_MAX = 1_000;
@@ -14,11 +15,6 @@ const MESSAGE_CHECKS_MAX = 1_000;
  */
 const UNDER_WAY_MAX = 8_192;
 
-interface Answer {
-  readonly id: bigint;
-  readonly result: QuotaCheckResult;
-}
-
 /**
  * Answers a stream of checks. Those of later messages are begun while earlier ones are decided, and all that is decided
  * when the writer has room goes out in one message. A message without checks or with too many ends the stream with
@@ -26,9 +22,9 @@ interface Answer {
  */
 export async function* answerStream(
   messages: AsyncIterable<StreamQuotaChecksRequest>,
-  decide: (requests: readonly (CheckQuotaRequest | undefined)[]) => Promise<readonly QuotaCheckResult[]>,
-): AsyncGenerator<{ results: Answer[] }> {
-  const ready: Answer[] = [];
+  decide: (requests: readonly (CheckQuotaRequest | undefined)[]) => Promise<readonly (Decision | DomainError)[]>,
+): AsyncGenerator<readonly StreamedAnswer[]> {
+  const ready: StreamedAnswer[] = [];
   const change = createBell();
   let underWay = 0;
   let reading = true;
@@ -70,7 +66,7 @@ export async function* answerStream(
       const results = ready.splice(0, MESSAGE_CHECKS_MAX);
       underWay -= results.length;
       change.ring();
-      yield { results };
+      yield results;
     }
     if (failure) throw failure.error;
   } finally {

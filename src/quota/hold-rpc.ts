@@ -1,12 +1,21 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type QuotaEntrySchema,
+  type QuotaLeaseSchema,
+  QuotaReservation_State,
+  type QuotaReservationSchema,
+} from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
 import type { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
 import { parseId, parseName } from "../aip/name.ts";
 import type { Ctx } from "../context.ts";
 import { Problems } from "../errors.ts";
-import { fromTimestamp } from "../server/convert.ts";
+import { fromTimestamp, toDuration, toTimestamp } from "../server/convert.ts";
 import type { Handlers } from "../server/handlers.ts";
-import { toDecision, toLease, toReservation } from "./check-convert-rpc.ts";
 import { checkMeter, parseAmount, parseEntries, parseHoldTtl, parseLeaseTtl } from "./check-parse-rpc.ts";
 import { type CheckRpcDeps, settle } from "./check-rpc.ts";
+import { toDecision } from "./check-write-rpc.ts";
+import type { Lease, Reservation } from "./checks.ts";
+import type { Entry } from "./decision.ts";
 
 type Deps = Pick<CheckRpcDeps, "checks" | "clock">;
 type QuotaHandlers = Handlers<typeof QuotaService>;
@@ -127,4 +136,30 @@ function reservationOf({ idempotency }: Ctx, name: string) {
 function leaseOf(name: string) {
   const [tenantId = "", leaseId = ""] = parseName(name, ["tenants", "leases"], "name");
   return { tenantId, leaseId };
+}
+
+function toReservation(reservation: Reservation): MessageInitShape<typeof QuotaReservationSchema> {
+  return {
+    name: `tenants/${reservation.tenantId}/reservations/${reservation.reservationId}`,
+    entries: reservation.entries.map(toEntry),
+    state: QuotaReservation_State[reservation.state],
+    expireTime: toTimestamp(reservation.expiresAt),
+    late: reservation.late,
+  };
+}
+
+function toLease(lease: Lease): MessageInitShape<typeof QuotaLeaseSchema> {
+  return {
+    name: `tenants/${lease.tenantId}/leases/${lease.leaseId}`,
+    meter: lease.meter,
+    amount: BigInt(lease.amount),
+    spentAmount: BigInt(lease.spentAmount),
+    ttl: toDuration(lease.ttlMs),
+    refreshAfter: toDuration(lease.refreshAfterMs),
+    version: lease.version,
+  };
+}
+
+function toEntry({ meter, amount, slot = "" }: Entry): MessageInitShape<typeof QuotaEntrySchema> {
+  return { meter, amount: BigInt(amount), slot };
 }

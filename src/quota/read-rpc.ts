@@ -9,7 +9,7 @@ import { toTimestamp } from "../server/convert.ts";
 import type { Handlers } from "../server/handlers.ts";
 import { toLimit } from "../server/limit.ts";
 import { tenantName } from "../tenant/tenant.ts";
-import { toLimitState } from "./check-convert-rpc.ts";
+import { toLimitState } from "./check-write-rpc.ts";
 import { explain } from "./explain.ts";
 import { listNearLimits, type NearDeps, type NearQuery } from "./near-service.ts";
 import { type QuotaReadDeps, readLimits, readStates } from "./read-service.ts";

@@ -1,6 +1,7 @@
 import { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
 import { meterRpc } from "../meter/rpc.ts";
 import { type Mount, mount } from "../server/handlers.ts";
+import { CHECK_READERS } from "./check-read-rpc.ts";
 import { type CheckRpcDeps, checkRpc } from "./check-rpc.ts";
 import { grantRpc } from "./grant-rpc.ts";
 import type { GrantDeps } from "./grant-service.ts";
@@ -12,7 +13,7 @@ export type QuotaRpcDeps = GrantDeps & CheckRpcDeps & QuotaReadRpcDeps;
 
 /** The handlers of QuotaService: what decides and counts, what reads, and what limits are made of. */
 export function quotaRpc(deps: QuotaRpcDeps): Mount {
-  return mount(QuotaService, {
+  const handlers = {
     ...checkRpc(deps),
     ...reservationRpc(deps),
     ...releaseRpc(deps),
@@ -21,5 +22,6 @@ export function quotaRpc(deps: QuotaRpcDeps): Mount {
     ...meterRpc(deps),
     ...overrideRpc(deps),
     ...grantRpc(deps),
-  });
+  };
+  return mount(QuotaService, handlers, CHECK_READERS);
 }

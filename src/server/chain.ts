@@ -1,4 +1,4 @@
-import { create, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "../auth/permission.ts";
 import { DomainError } from "../errors.ts";
 import { andThen, type NowOrLater } from "../platform/now-or-later.ts";
@@ -11,6 +11,8 @@ import { supervise } from "./stream.ts";
 /** An RPC behind the chain, ready for any listener. It throws nothing but ConnectErrors. */
 export interface Guarded {
   readonly method: DescMethod;
+  /** Reads a request of its bytes. */
+  read(bytes: Uint8Array): Message;
   /** Answers at once when all is known that it takes. */
   unary(request: Message, call: Call): NowOrLater<Message>;
   /** A server stream. */
@@ -21,7 +23,7 @@ export interface Guarded {
 
 /** Puts every RPC of the mounts behind the one chain: id, log, deadline, authenticate, authorise, handler, errors. */
 export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
-  return mounts.flatMap(({ service, handlers }) =>
+  return mounts.flatMap(({ service, handlers, readers }) =>
     service.methods.map((method) => {
       const handler = handlers[method.localName];
       if (!handler) throw new Error(`${fullName(method)} has no handler`);
@@ -35,6 +37,7 @@ export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
       };
       return {
         method,
+        read: readers[method.localName] ?? ((bytes: Uint8Array) => fromBinary(method.input, bytes)),
         unary: (request: Message, call: Call) => runUnary(rpc, request, call),
         stream: (request: Message, call: Call) => runStream(rpc, { request }, call),
         exchange: (requests: AsyncIterable<Message>, call: Call) => runStream(rpc, { requests }, call),

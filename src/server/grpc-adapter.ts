@@ -1,8 +1,8 @@
 import { type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import * as grpc from "@grpc/grpc-js";
+import { bytesOf } from "@tenantplane/sdk/wire";
 import { systemClock } from "../platform/clock.ts";
-import { bytesOf } from "../platform/encode-once.ts";
 import type { NowOrLater } from "../platform/now-or-later.ts";
 import type { Guarded } from "./chain.ts";
 import { toServiceError } from "./grpc-status.ts";
@@ -19,7 +19,7 @@ export function addToGrpcServer(server: grpc.Server, guarded: readonly Guarded[]
     const definition: Record<string, grpc.MethodDefinition<Message, Message>> = {};
     const implementation: Record<string, grpc.UntypedHandleCall> = {};
     for (const rpc of rpcs) {
-      definition[rpc.method.name] = methodDefinition(service.typeName, rpc.method);
+      definition[rpc.method.name] = methodDefinition(service.typeName, rpc);
       implementation[rpc.method.name] = (
         rpc.method.methodKind === "unary" ? unary(rpc) : stream(rpc)
       ) as grpc.UntypedHandleCall;
@@ -28,7 +28,7 @@ export function addToGrpcServer(server: grpc.Server, guarded: readonly Guarded[]
   }
 }
 
-function methodDefinition(service: string, method: DescMethod): grpc.MethodDefinition<Message, Message> {
+function methodDefinition(service: string, { method, read }: Guarded): grpc.MethodDefinition<Message, Message> {
   const kind = method.methodKind;
   return {
     path: `/${service}/${method.name}`,
@@ -36,7 +36,7 @@ function methodDefinition(service: string, method: DescMethod): grpc.MethodDefin
     requestStream: kind === "client_streaming" || kind === "bidi_streaming",
     // A client's stream is on the wire a bidirectional one with one answer, and is served as such.
     responseStream: kind !== "unary",
-    requestDeserialize: (bytes) => readRequest(method, bytes),
+    requestDeserialize: (bytes) => readRequest(read, bytes),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     requestSerialize: (message) => asBuffer(toBinary(method.input, message)),
     responseSerialize: (message) => asBuffer(bytesOf(message) ?? toBinary(method.output, message)),
@@ -44,9 +44,9 @@ function methodDefinition(service: string, method: DescMethod): grpc.MethodDefin
 }
 
 // What the library says of bytes that are no message is a fault of the server; it is the caller's.
-function readRequest(method: DescMethod, bytes: Uint8Array): Message {
+function readRequest(read: Guarded["read"], bytes: Uint8Array): Message {
   try {
-    return fromBinary(method.input, bytes);
+    return read(bytes);
   } catch (error) {
     return new Malformed(error) as unknown as Message;
   }

@@ -5,6 +5,7 @@ import type {
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
+  Message,
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
@@ -32,14 +33,18 @@ export type Handlers<S extends DescService> = {
 export interface Mount {
   readonly service: DescService;
   readonly handlers: Readonly<Record<string, AnyHandler>>;
+  readonly readers: Readers;
 }
+
+/** Reads the requests of some RPCs of their bytes, in the place of the library; by the RPC's local name. */
+export type Readers = Readonly<Record<string, (bytes: Uint8Array) => Message>>;
 
 /** A handler whose types are forgotten; `input` is one request, or an iterable of them where the client streams. */
 export type AnyHandler = (input: unknown, ctx: Ctx) => NowOrLater<object> | AsyncIterable<object>;
 
 /** Pairs a service with all of its handlers. */
-export function mount<S extends DescService>(service: S, handlers: Handlers<S>): Mount {
-  return { service, handlers: handlers as unknown as Mount["handlers"] };
+export function mount<S extends DescService>(service: S, handlers: Handlers<S>, readers: Readers = {}): Mount {
+  return { service, handlers: handlers as unknown as Mount["handlers"], readers };
 }
 
 /** Stands in the place of a message that could not be read: the chain refuses it, once it knows who calls. */

@@ -5,13 +5,13 @@ import {
   GetTenantResponseSchema,
   TenantService,
 } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { rememberBytes } from "@tenantplane/sdk/wire";
 import { parseId } from "../aip/name.ts";
 import { allows } from "../auth/permission.ts";
 import { parsePosition } from "../change/token.ts";
 import type { Ctx } from "../context.ts";
 import { invalidField, notFound, Problems } from "../errors.ts";
 import type { Written } from "../mutation.ts";
-import { rememberBytes } from "../platform/encode-once.ts";
 import { durationMs, toTimestamp } from "../server/convert.ts";
 import { type Mount, mount } from "../server/handlers.ts";
 import { toState, toTenant } from "./convert-rpc.ts";

@@ -5,6 +5,7 @@ import {
   type WatchTenantsResponse,
   WatchTenantsResponseSchema,
 } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { rememberBytes } from "@tenantplane/sdk/wire";
 import { type Filter, parseFilter } from "../aip/filter.ts";
 import { matchFilter } from "../aip/filter-match.ts";
 import type { Batch, Hub } from "../change/hub.ts";
@@ -14,7 +15,6 @@ import { parsePosition } from "../change/token.ts";
 import { type Ctx, rowScope } from "../context.ts";
 import { DomainError, Problems } from "../errors.ts";
 import { sleep } from "../platform/clock.ts";
-import { rememberBytes } from "../platform/encode-once.ts";
 import type { RowScope, Sql } from "../platform/postgres.ts";
 import { durationMs } from "../server/convert.ts";
 import { toTenant } from "./convert-rpc.ts";

@@ -1,13 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import {
   type CheckQuotaRequest,
-  type QuotaCheckResult,
-  QuotaCheckResultSchema,
   type StreamQuotaChecksRequest,
   StreamQuotaChecksRequestSchema,
 } from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
 import { describe, expect, it } from "vitest";
+import { DomainError } from "../../src/errors.ts";
 import { answerStream } from "../../src/quota/check-stream-rpc.ts";
+import type { StreamedAnswer } from "../../src/quota/check-write-rpc.ts";
 
 /** A message of checks with these ids; each check's tenant is its id. */
 function messageOf(...ids: number[]): StreamQuotaChecksRequest {
@@ -16,13 +16,12 @@ function messageOf(...ids: number[]): StreamQuotaChecksRequest {
 }
 
 /** The answer to a check: an error whose message is its tenant. */
-function answerTo(request: CheckQuotaRequest | undefined): QuotaCheckResult {
-  return create(QuotaCheckResultSchema, { result: { case: "error", value: { message: request?.tenant ?? "none" } } });
+function answerTo(request: CheckQuotaRequest | undefined): DomainError {
+  return new DomainError("OVERLOADED", request?.tenant ?? "none");
 }
 
 const answersTo = async (requests: readonly (CheckQuotaRequest | undefined)[]) => requests.map(answerTo);
-const textOf = ({ id, result }: { id: bigint; result: QuotaCheckResult }) =>
-  `${id}:${result.result.case === "error" ? result.result.value.message : "?"}`;
+const textOf = ({ id, result }: StreamedAnswer) => `${id}:${result instanceof DomainError ? result.message : "?"}`;
 
 describe("a stream of checks", () => {
   it("answers every check by its id, and ends when the client does", async () => {
@@ -31,7 +30,7 @@ describe("a stream of checks", () => {
       yield messageOf(3);
     }
     const answers = await Array.fromAsync(answerStream(messages(), answersTo));
-    expect(answers.flatMap(({ results }) => results.map(textOf))).toEqual(["1:1", "2:2", "3:3"]);
+    expect(answers.flatMap((some) => some.map(textOf))).toEqual(["1:1", "2:2", "3:3"]);
   });
 
   it("begins later messages while earlier ones are decided, and answers what is decided first", async () => {
@@ -49,7 +48,7 @@ describe("a stream of checks", () => {
     const first = await stream.next();
     slow.resolve();
     const rest = await Array.fromAsync(stream);
-    expect([first.value, ...rest].flatMap((message) => message?.results.map(textOf))).toEqual(["2:2", "1:1"]);
+    expect([first.value, ...rest].flatMap((some) => some?.map(textOf))).toEqual(["2:2", "1:1"]);
   });
 
   it("reads no further while its answers are not read", async () => {
@@ -80,7 +79,7 @@ describe("a stream of checks", () => {
     }
     const seen: string[] = [];
     const reading = (async () => {
-      for await (const { results } of answerStream(messages(), answersTo)) seen.push(...results.map(textOf));
+      for await (const some of answerStream(messages(), answersTo)) seen.push(...some.map(textOf));
     })();
     await expect(reading).rejects.toMatchObject({ reason: "INVALID_FIELDS" });
     expect(seen).toEqual(["1:1"]);

@@ -5,8 +5,8 @@ import { type Client, Code, ConnectError, createClient } from "@connectrpc/conne
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { ErrorInfoSchema } from "@tenantplane/sdk/gen/google/rpc/error_details_pb";
+import { rememberBytes } from "@tenantplane/sdk/wire";
 import { afterEach, describe, expect, it } from "vitest";
-import { rememberBytes } from "../../src/platform/encode-once.ts";
 import { EchoRequestSchema, EchoResponseSchema, EchoService } from "../support/echo/gen/echo_pb.ts";
 import { answer, type EchoHandlers, startEcho } from "../support/echo/server.ts";
 

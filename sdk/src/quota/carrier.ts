@@ -1,7 +1,16 @@
+import { toBinary } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { pauseAfter } from "../backoff.ts";
+import {
+  StreamQuotaChecksRequestSchema,
+  StreamQuotaChecksResponseSchema,
+} from "../gen/tenantplane/v1/quota_check_pb.ts";
 import type { QuotaService } from "../gen/tenantplane/v1/quota_pb.ts";
+import { bytesOf, messageOf } from "../wire.ts";
+import { readAnswers, writeChecks } from "./check-wire.ts";
+import { errorOf, resultOf } from "./result.ts";
 import type { Timing } from "./timing.ts";
+import { entriesOf } from "./use.ts";
 import type { Waiting, WaitingRoom } from "./waiting-room.ts";
 
 /** What carries checks. */
@@ -70,12 +79,14 @@ async function carryByStream(
   const either = AbortSignal.any([signal, over.signal]);
   async function* messages() {
     let batch: readonly Waiting[] | undefined = first;
-    for (; batch; batch = await room.take(either)) yield { checks: batch as Waiting[] };
+    for (; batch; batch = await room.take(either)) {
+      yield messageOf(StreamQuotaChecksRequestSchema, writeChecks(batch));
+    }
   }
   try {
-    for await (const { results } of calls.streamQuotaChecks(messages(), { signal: either })) {
+    for await (const message of calls.streamQuotaChecks(messages(), { signal: either })) {
       onAnswer();
-      for (const { id, result } of results) if (result) room.answer(id, result);
+      readAnswers(bytesOf(message) ?? toBinary(StreamQuotaChecksResponseSchema, message), room);
     }
   } finally {
     over.abort();
@@ -88,12 +99,21 @@ async function carryByBatch(
   batch: readonly Waiting[],
   { signal, onAnswer }: Way,
 ): Promise<void> {
-  const requests = batch.map(({ request }) => request);
+  const requests = batch.map(({ tenant, entries, mode, requestId }) => ({
+    tenant,
+    entries: entriesOf(entries),
+    mode,
+    requestId,
+  }));
   const { results } = await calls.batchCheckQuota({ requests }, { signal, timeoutMs: BATCH_TIMEOUT_MS });
   onAnswer();
   for (const [index, { id }] of batch.entries()) {
-    const result = results[index];
-    if (result) room.answer(id, result);
+    const result = results[index]?.result;
+    if (result?.case === undefined) continue;
+    const waiting = room.leave(id);
+    if (!waiting) continue;
+    if (result.case === "decision") room.settle(waiting, resultOf(result.value, waiting.requestId));
+    else room.fail(waiting, errorOf(result.value));
   }
 }
 

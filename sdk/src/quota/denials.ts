@@ -1,21 +1,22 @@
 import { Limit_Mode } from "../gen/tenantplane/v1/limit_pb.ts";
-import type { LimitState, QuotaEntry } from "../gen/tenantplane/v1/quota_check_pb.ts";
+import type { LimitState } from "../gen/tenantplane/v1/quota_check_pb.ts";
 import { millisecondsOf } from "./duration.ts";
 import type { QuotaDenied, QuotaResult } from "./result.ts";
 import type { Timing } from "./timing.ts";
+import type { QuotaAmount } from "./use.ts";
 
 /** The denials that a client remembers, so that a tenant at its limit costs no calls. */
 export interface Denials {
   /** The denial that answers this question, if there is one. */
-  find(tenant: string, entries: readonly QuotaEntry[]): QuotaDenied | undefined;
+  find(tenant: string, entries: readonly QuotaAmount[]): QuotaDenied | undefined;
   /** Takes in an answer of the server: what it refused, and versions of limits, which end denials by other versions. */
-  learn(tenant: string, entries: readonly QuotaEntry[], result: QuotaResult): void;
+  learn(check: { readonly tenant: string; readonly entries: readonly QuotaAmount[] }, result: QuotaResult): void;
 }
 
 interface Remembered {
   readonly denial: QuotaDenied;
   readonly limit: LimitState;
-  readonly amount: bigint;
+  readonly amount: number;
   /** When the limit admits so much again. */
   readonly retryAt: number;
   readonly forgetAt: number;
@@ -34,7 +35,7 @@ const REMEMBERED_MAX = 10_000;
  */
 export function createDenials(timing: Timing): Denials {
   const known = new Map<string, Remembered>();
-  const findOne = (tenant: string, { meter, amount = 1n }: QuotaEntry): QuotaDenied | undefined => {
+  const findOne = (tenant: string, { meter, amount = 1 }: QuotaAmount): QuotaDenied | undefined => {
     const key = keyOf(tenant, meter);
     const found = known.get(key);
     if (!found || amount < found.amount) return undefined;
@@ -44,7 +45,7 @@ export function createDenials(timing: Timing): Denials {
     known.delete(key);
     return undefined;
   };
-  const remember = (tenant: string, entries: readonly QuotaEntry[], denial: QuotaDenied) => {
+  const remember = (tenant: string, entries: readonly QuotaAmount[], denial: QuotaDenied) => {
     const now = timing.now();
     for (const limit of denial.limits) {
       const entry = entries.find(({ meter }) => meter === limit.meter);
@@ -53,7 +54,7 @@ export function createDenials(timing: Timing): Denials {
       const forgetAt = now + Math.min(waitMs, REMEMBERED_MS_MAX);
       const key = keyOf(tenant, limit.meter);
       if (known.size >= REMEMBERED_MAX) known.delete(known.keys().next().value ?? "");
-      known.set(key, { denial, limit, amount: entry.amount ?? 1n, retryAt: now + waitMs, forgetAt });
+      known.set(key, { denial, limit, amount: entry.amount ?? 1, retryAt: now + waitMs, forgetAt });
     }
   };
   return {
@@ -65,7 +66,7 @@ export function createDenials(timing: Timing): Denials {
       }
       return undefined;
     },
-    learn(tenant, entries, result) {
+    learn({ tenant, entries }, result) {
       if (known.size > 0) {
         for (const limit of result.limits) {
           const found = known.get(keyOf(tenant, limit.meter));

@@ -1,3 +1,5 @@
+import { checkAmount } from "./use.ts";
+
 /** What a lease lets this client spend, and what it has spent of it. */
 export interface Purse {
   /** Spends, and tells whether so much was there. Throws a RangeError for what is no amount. */
@@ -34,7 +36,7 @@ export function createPurse(now: () => number, onLow: () => void): Purse {
   };
   return {
     spend(amount) {
-      if (!(Number.isSafeInteger(amount) && amount >= 0)) throw new RangeError("an amount is a whole number from 0 up");
+      checkAmount(amount);
       if (amount > total - spent || now() >= usableUntil) {
         short ||= amount > total - spent;
         becomeLow();

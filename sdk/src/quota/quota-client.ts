@@ -1,14 +1,13 @@
-import { create } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { CheckQuotaRequestSchema, type QuotaEntry, QuotaMode } from "../gen/tenantplane/v1/quota_check_pb.ts";
+import { QuotaMode } from "../gen/tenantplane/v1/quota_check_pb.ts";
 import type { QuotaService } from "../gen/tenantplane/v1/quota_pb.ts";
 import { carryChecks } from "./carrier.ts";
 import { createDenials } from "./denials.ts";
 import { keepLease, type LeaseOptions } from "./lease.ts";
 import { type Reserved, type ReserveOptions, reserveQuota } from "./reservation.ts";
-import { errorOf, leased, type QuotaResult, resultOf, unanswered } from "./result.ts";
+import { leased, type QuotaResult } from "./result.ts";
 import { systemTiming, type Timing } from "./timing.ts";
-import { entriesOf, type QuotaUse } from "./use.ts";
+import { amountsOf, type QuotaUse } from "./use.ts";
 import { createWaitingRoom } from "./waiting-room.ts";
 
 /** How a quota client works. */
@@ -83,36 +82,26 @@ export function createQuotaClient(
 ): QuotaClient {
   const { timeoutMs = TIMEOUT_MS, exactlyOnce = true, timing = systemTiming } = options;
   const { quotas } = clients;
-  const room = createWaitingRoom(timing);
   const denials = createDenials(timing);
+  const room = createWaitingRoom(timing, denials.learn);
   const leases = new Map<string, HeldLease>();
   const over = new AbortController();
   let carrying: Promise<void> | undefined;
 
-  const ask = async (
-    tenant: string,
-    entries: QuotaEntry[],
-    mode: QuotaMode,
-    own: CheckOptions,
-  ): Promise<QuotaResult> => {
+  const ask = (tenant: string, use: QuotaUse, mode: QuotaMode, own: CheckOptions): Promise<QuotaResult> => {
+    const entries = amountsOf(use);
     const remembered = own.requestId === undefined && BY_LIMITS.has(mode) ? denials.find(tenant, entries) : undefined;
-    if (remembered) return remembered;
+    if (remembered) return Promise.resolve(remembered);
     const counts = mode !== QuotaMode.CHECK_ONLY;
     const requestId = own.requestId ?? (counts && exactlyOnce ? crypto.randomUUID() : "");
     carrying ??= carryChecks(quotas, room, timing, over.signal);
-    const request = create(CheckQuotaRequestSchema, { tenant, entries, mode, requestId });
-    const answer = await room.enter(request, own.timeoutMs ?? timeoutMs);
-    if (answer?.result.case === "error") throw errorOf(answer.result.value);
-    if (answer?.result.case !== "decision") return unanswered(requestId);
-    const result = resultOf(answer.result.value, requestId);
-    denials.learn(tenant, entries, result);
-    return result;
+    return room.enter({ tenant, entries, mode, requestId }, own.timeoutMs ?? timeoutMs);
   };
   const consume: QuotaClient["consume"] = (tenant, use, { mode = "CONSUME", ...own } = {}) =>
-    ask(tenant, entriesOf(use), QuotaMode[mode], own);
+    ask(tenant, use, QuotaMode[mode], own);
   return {
     consume,
-    check: (tenant, use, own = {}) => ask(tenant, entriesOf(use), QuotaMode.CHECK_ONLY, own),
+    check: (tenant, use, own = {}) => ask(tenant, use, QuotaMode.CHECK_ONLY, own),
     reserve: (tenant, use, own) => reserveQuota(quotas, tenant, use, own),
     lease(tenant, meter, own = {}) {
       const key = `${tenant} ${meter}`;

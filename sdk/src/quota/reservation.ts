@@ -3,7 +3,7 @@ import type { LimitState } from "../gen/tenantplane/v1/quota_check_pb.ts";
 import type { QuotaService } from "../gen/tenantplane/v1/quota_pb.ts";
 import { durationOf } from "./duration.ts";
 import { type QuotaResult, resultOf, unanswered } from "./result.ts";
-import { entriesOf, type QuotaUse } from "./use.ts";
+import { amountsOf, entriesOf, type QuotaUse } from "./use.ts";
 
 /** What makes and resolves reservations. */
 export type ReservationCalls = Pick<
@@ -44,7 +44,7 @@ export async function reserveQuota(
   { ttlMs, requestId = crypto.randomUUID() }: ReserveOptions = {},
 ): Promise<Reserved> {
   const ttl = ttlMs === undefined ? {} : { ttl: durationOf(ttlMs) };
-  const answer = await calls.reserveQuota({ parent: tenant, entries: entriesOf(use), requestId, ...ttl });
+  const answer = await calls.reserveQuota({ parent: tenant, entries: entriesOf(amountsOf(use)), requestId, ...ttl });
   const result = answer.decision ? resultOf(answer.decision, requestId) : unanswered(requestId);
   const name = answer.reservation?.name;
   return { result, reservation: name === undefined ? undefined : reservationOf(calls, name) };
@@ -54,7 +54,7 @@ function reservationOf(calls: ReservationCalls, name: string): Reservation {
   return {
     name,
     async commit(actual) {
-      const actualEntries = actual === undefined ? [] : entriesOf(actual);
+      const actualEntries = actual === undefined ? [] : entriesOf(amountsOf(actual));
       const { reservation, decision } = await calls.commitReservation({ name, actualEntries });
       return { late: reservation?.late ?? false, limits: decision?.limits ?? [] };
     },

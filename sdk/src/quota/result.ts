@@ -55,23 +55,64 @@ export interface QuotaFacts {
   readonly limits: readonly LimitState[];
 }
 
+/** What a result is made of. */
+export interface DecisionFacts {
+  readonly outcome: number;
+  readonly reason: string;
+  readonly consistency: number;
+  readonly replayed: boolean;
+  readonly admittedAmounts: readonly number[];
+  readonly slots: readonly string[];
+  readonly retryAfterMs: number | undefined;
+  readonly requestId: string;
+}
+
 /** The server's decision as a result. */
 export function resultOf(decision: QuotaDecision, requestId: string): QuotaResult {
-  const facts = {
-    source: "SERVER" as const,
-    consistency: CONSISTENCIES[decision.consistency] ?? ("NONE" as const),
-    replayed: decision.replayed,
-    requestId,
-    limits: decision.limits,
+  const admittedAmounts = decision.admittedAmounts.map(Number);
+  const retryAfterMs = decision.retryAfter && millisecondsOf(decision.retryAfter);
+  return buildResult({ ...decision, admittedAmounts, retryAfterMs, requestId }, () => decision.limits);
+}
+
+/** A result; `readLimits` is called when somebody looks at its limits. */
+export function buildResult(facts: DecisionFacts, readLimits: () => readonly LimitState[]): QuotaResult {
+  const { outcome, reason, replayed, admittedAmounts, slots, retryAfterMs, requestId } = facts;
+  const source = "SERVER";
+  const consistency = CONSISTENCIES[facts.consistency] ?? "NONE";
+  let limits: readonly LimitState[] | undefined;
+  const look = () => {
+    limits ??= readLimits();
+    return limits;
   };
-  if (decision.outcome === Outcome.ALLOW) {
-    const admittedAmounts = decision.admittedAmounts.map(Number);
-    return { ...facts, outcome: "ALLOW", allowed: true, admittedAmounts, slots: decision.slots };
+  if (outcome === Outcome.ALLOW) {
+    return {
+      outcome: "ALLOW",
+      allowed: true,
+      admittedAmounts,
+      slots,
+      source,
+      consistency,
+      replayed,
+      requestId,
+      get limits() {
+        return look();
+      },
+    };
   }
-  const { reason, retryAfter } = decision;
-  if (decision.outcome !== Outcome.DENY) return { ...facts, outcome: "UNDECIDED", allowed: false, reason };
-  const retryAfterMs = retryAfter && millisecondsOf(retryAfter);
-  return { ...facts, outcome: "DENY", allowed: false, reason, retryAfterMs };
+  const refused = {
+    allowed: false,
+    reason,
+    source,
+    consistency,
+    replayed,
+    requestId,
+    get limits() {
+      return look();
+    },
+  } as const;
+  return outcome === Outcome.DENY
+    ? Object.assign(refused, { outcome: "DENY", retryAfterMs } as const)
+    : Object.assign(refused, { outcome: "UNDECIDED" } as const);
 }
 
 const CONSISTENCIES: Readonly<Record<number, "EXACT" | "LEASED" | "FALLBACK">> = {

@@ -1,33 +1,31 @@
-import type { ConnectError } from "@connectrpc/connect";
-import { type CheckQuotaRequest, type QuotaCheckResult, QuotaMode } from "../gen/tenantplane/v1/quota_check_pb.ts";
+import { QuotaMode } from "../gen/tenantplane/v1/quota_check_pb.ts";
+import type { Answers, OutgoingCheck } from "./check-wire.ts";
+import { type QuotaResult, unanswered } from "./result.ts";
 import type { Timing } from "./timing.ts";
 
 /** A check that has no answer yet. */
-export interface Waiting {
-  readonly id: bigint;
-  readonly request: CheckQuotaRequest;
+export interface Waiting extends OutgoingCheck {
   readonly deadline: number;
-  readonly resolve: (result: QuotaCheckResult | undefined) => void;
-  readonly reject: (error: ConnectError) => void;
+  readonly resolve: (result: QuotaResult) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** The checks of a client between question and answer, whatever carries them. */
-export interface WaitingRoom {
-  /** Lets a check wait. The promise is undefined when there is no answer after `timeoutMs`. */
-  enter(request: CheckQuotaRequest, timeoutMs: number): Promise<QuotaCheckResult | undefined>;
+export interface WaitingRoom extends Answers<Waiting> {
+  /** Lets a check wait. It is UNDECIDED when there is no answer after `timeoutMs`. */
+  enter(check: Omit<OutgoingCheck, "id">, timeoutMs: number): Promise<QuotaResult>;
   /**
    * The next checks to send, as soon as there are any and there is room for them under way; those that enter in one turn
    * of the event loop come together. Undefined when `signal` aborts, and once the room is closed and nobody waits.
    */
   take(signal: AbortSignal): Promise<readonly Waiting[] | undefined>;
-  answer(id: bigint, result: QuotaCheckResult): void;
   /**
    * Whoever was taken and not answered waits to be taken again, in the old order; tells how many. Those whose use would
-   * count twice leave without an answer.
+   * count twice are UNDECIDED.
    */
   putBack(): number;
   /** Refuses everybody. */
-  refuse(error: ConnectError): void;
+  refuse(error: Error): void;
   /** Lets nobody in any more; resolves when everybody has gone. */
   close(): Promise<void>;
 }
@@ -38,64 +36,69 @@ const BATCH_MAX = 1_000;
 const UNDER_WAY_MAX = 8_192;
 /** A process in which more than this wait is out of hand: the rest hear at once that there is no answer. */
 const WAITING_MAX = 100_000;
+/** Ids are numbers of 31 bits; when they begin anew nobody waits under the old ones any more. */
+const ID_MAX = 2 ** 31 - 1;
 
-/** Makes an empty room. */
-export function createWaitingRoom(timing: Timing): WaitingRoom {
-  const underWay = new Map<bigint, Waiting>();
+/** Makes an empty room; `onAnswer` hears of every answer before whoever asked. */
+export function createWaitingRoom(
+  timing: Timing,
+  onAnswer: (check: OutgoingCheck, result: QuotaResult) => void,
+): WaitingRoom {
+  const underWay = new Map<number, Waiting>();
   let queue: Waiting[] = [];
-  let lastId = 0n;
+  let lastId = 0;
   let closed = false;
   const bell = createBell(timing);
-  const leave = (waiting: Waiting) => {
-    underWay.delete(waiting.id);
+  const leave = (id: number) => {
+    const waiting = underWay.get(id);
+    underWay.delete(id);
     if (closed || underWay.size === UNDER_WAY_MAX - 1) bell.ring();
+    return waiting;
+  };
+  const giveUp = (all: readonly Waiting[]) => {
+    for (const { id, requestId, resolve } of all) {
+      leave(id);
+      resolve(unanswered(requestId));
+    }
   };
   const alarm = createAlarm(timing, () => {
     const now = timing.now();
     const everybody = [...underWay.values(), ...queue];
     queue = queue.filter(({ deadline }) => deadline > now);
-    for (const waiting of everybody) {
-      if (waiting.deadline > now) continue;
-      leave(waiting);
-      waiting.resolve(undefined);
-    }
-    return everybody.reduce((next, { deadline }) => (deadline > now ? Math.min(next, deadline) : next), NEVER);
+    giveUp(everybody.filter(({ deadline }) => deadline <= now));
+    return earliestAfter(now, everybody);
   });
   return {
-    enter(request, timeoutMs) {
-      if (closed || queue.length >= WAITING_MAX) return Promise.resolve(undefined);
+    enter({ tenant, entries, mode, requestId }, timeoutMs) {
+      if (closed || queue.length >= WAITING_MAX) return Promise.resolve(unanswered(requestId));
       return new Promise((resolve, reject) => {
-        lastId += 1n;
+        lastId = lastId < ID_MAX ? lastId + 1 : 1;
         const deadline = timing.now() + timeoutMs;
-        queue.push({ id: lastId, request, deadline, resolve, reject });
+        queue.push({ id: lastId, tenant, entries, mode, requestId, deadline, resolve, reject });
         alarm.setFor(deadline);
         bell.ring();
       });
     },
     async take(signal) {
       while (!signal.aborted) {
-        const space = Math.min(BATCH_MAX, UNDER_WAY_MAX - underWay.size);
-        const taken = space > 0 ? queue.splice(0, space) : [];
-        for (const waiting of taken) underWay.set(waiting.id, waiting);
+        const taken = moveSome(queue, underWay);
         if (taken.length > 0) return taken;
         if (closed && queue.length === 0) return undefined;
         await bell.heard(signal);
       }
       return undefined;
     },
-    answer(id, result) {
-      const waiting = underWay.get(id);
-      // Without: it was late, and has been told so.
-      if (!waiting) return;
-      leave(waiting);
+    leave,
+    settle(waiting, result) {
+      onAnswer(waiting, result);
       waiting.resolve(result);
     },
+    fail: (waiting, error) => waiting.reject(error),
     putBack() {
       const back = [...underWay.values()];
+      giveUp(back.filter((waiting) => !isRepeatable(waiting)));
+      queue = [...underWay.values(), ...queue];
       underWay.clear();
-      queue = [...back.filter(isRepeatable), ...queue];
-      for (const waiting of back) if (!isRepeatable(waiting)) waiting.resolve(undefined);
-      if (closed) bell.ring();
       return back.length;
     },
     refuse(error) {
@@ -113,8 +116,19 @@ export function createWaitingRoom(timing: Timing): WaitingRoom {
   };
 }
 
-function isRepeatable({ request }: Waiting): boolean {
-  return request.requestId !== "" || request.mode === QuotaMode.CHECK_ONLY;
+function isRepeatable({ requestId, mode }: Waiting): boolean {
+  return requestId !== "" || mode === QuotaMode.CHECK_ONLY;
+}
+
+function moveSome(queue: Waiting[], underWay: Map<number, Waiting>): Waiting[] {
+  const space = Math.min(BATCH_MAX, UNDER_WAY_MAX - underWay.size);
+  const taken = space > 0 ? queue.splice(0, space) : [];
+  for (const waiting of taken) underWay.set(waiting.id, waiting);
+  return taken;
+}
+
+function earliestAfter(now: number, all: readonly Waiting[]): number {
+  return all.reduce((next, { deadline }) => (deadline > now ? Math.min(next, deadline) : next), NEVER);
 }
 
 const NEVER = Number.POSITIVE_INFINITY;

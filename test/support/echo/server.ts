@@ -1,4 +1,4 @@
-import { create, type Message } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import type { Guarded } from "../../../src/server/chain.ts";
 import { type Listener, startGrpcListener } from "../../../src/server/grpc-listener.ts";
 import type { Call } from "../../../src/server/handlers.ts";
@@ -32,6 +32,7 @@ export function startEcho(
   const guarded = EchoService.methods.map(
     (method): Guarded => ({
       method,
+      read: (bytes) => fromBinary(method.input, bytes),
       unary: (request, call) => unary(request as EchoRequest, call),
       stream: (request, call) => stream(request as EchoRequest, call),
       exchange: (requests, call) => exchange(requests as AsyncIterable<EchoRequest>, call),
