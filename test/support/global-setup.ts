@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { startEmbeddedPostgres } from "../../src/platform/embedded-postgres.ts";
+import { type RedisProcess, startRedisProcess } from "./redis-process.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -33,30 +32,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-async function startRedis(): Promise<{ process: ChildProcess; url: string } | undefined> {
-  const program = ["redis-server", "valkey-server"].find((name) =>
-    (process.env.PATH ?? "").split(":").some((path) => existsSync(join(path, name))),
-  );
-  if (!program) {
-    if (process.env.CI === "true") throw new Error("CI has no redis-server");
-    console.warn("No redis-server on PATH: the suites of the Redis side are skipped.");
-    return undefined;
-  }
-  const port = await freePort();
-  const flags = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-  const server = spawn(program, flags, { stdio: ["ignore", "pipe", "inherit"] });
-  await new Promise<void>((ready, fail) => {
-    server.once("exit", () => fail(new Error(`${program} ended at once`)));
-    server.stdout?.on("data", (text: Buffer) => text.includes("Ready to accept connections") && ready());
-  });
-  return { process: server, url: `redis://127.0.0.1:${port}` };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((done) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => done(typeof address === "object" && address ? address.port : 0));
-    });
-  });
+async function startRedis(): Promise<RedisProcess | undefined> {
+  const redis = await startRedisProcess();
+  if (redis) return redis;
+  if (process.env.CI === "true") throw new Error("CI has no redis-server");
+  console.warn("No redis-server on PATH: the suites of the Redis side are skipped.");
+  return undefined;
 }
