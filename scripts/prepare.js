@@ -1,7 +1,7 @@
 // Runs before `npm start`, `npm test` and `npm run check`, on whatever Node the machine has: installs what is missing.
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -16,7 +16,8 @@ if (process.argv.includes("--redis")) findRedis();
 
 function installPackages() {
   const hash = createHash("sha256");
-  for (const file of ["package.json", "package-lock.json", "sdk/package.json"])
+  const patches = readdirSync(join(root, "patches")).map((file) => `patches/${file}`);
+  for (const file of ["package.json", "package-lock.json", "sdk/package.json", ...patches])
     hash.update(readFileSync(join(root, file)));
   const wanted = hash.digest("hex");
   const mark = join(root, "node_modules", ".prepared");
@@ -30,7 +31,17 @@ function installPackages() {
     console.error(`The packages could not be installed (${npm.error?.message ?? "see above"}): mend it and try again.`);
     process.exit(1);
   }
+  patchPackages();
   writeFileSync(mark, wanted);
+}
+
+// Mends faults of packages that their newest versions still have; each patch says at its place what it changes.
+function patchPackages() {
+  const patch = join(root, "node_modules", "patch-package", "index.js");
+  const run = spawnSync(process.execPath, [patch, "--error-on-fail"], { cwd: root, encoding: "utf8" });
+  if (run.status === 0) return;
+  console.error(`The patches of ./patches don't fit the packages:\n${run.stdout}${run.stderr}`);
+  process.exit(1);
 }
 
 // The suites of the Redis side run on a real server: REDIS_URL, one on PATH, or Debian's.

@@ -17,6 +17,7 @@ export function openPostgres(url: string, options: { poolSize: number; role?: st
   return postgres(url, {
     max: options.poolSize,
     connect_timeout: CONNECT_TIMEOUT_S,
+    backoff: (attempt: number) => Math.min(RECONNECT_MIN_S * 2 ** attempt, RECONNECT_MAX_S),
     // Plans of prepared statements are kept by each connection; all our statements are of fixed text but the filtered lists.
     prepare: true,
     connection: {
@@ -37,6 +38,9 @@ export function openPostgres(url: string, options: { poolSize: number; role?: st
   }) as unknown as Sql;
 }
 
+/** Seconds until a lost connection is made anew: at once when Postgres only restarts, without a storm when it is away. */
+const RECONNECT_MIN_S = 0.02;
+const RECONNECT_MAX_S = 1;
 /** Seconds until a connection attempt is given up: longer than a busy server needs, shorter than an operator's patience. */
 const CONNECT_TIMEOUT_S = 5;
 
