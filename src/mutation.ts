@@ -20,8 +20,10 @@ export interface MutationDeps {
 export interface Mutation {
   readonly tx: Tx;
   readonly now: number;
-  /** Writes the audit row and the change row of one resource; every write calls it for each resource it changes. */
-  record<T extends object>(change: Recorded<T>): Promise<void>;
+  /** Sends a statement whose answer nobody waits for now. All are awaited before the commit; one that fails, fails the write. */
+  send(statement: Promise<unknown>): void;
+  /** Sends the audit row and the change row of one resource; every write calls it for each resource it changes. */
+  record<T extends object>(change: Recorded<T>): void;
 }
 
 export interface Recorded<T extends object> {
@@ -59,12 +61,15 @@ export async function mutate<T extends Json | object>(
   const outcome = await deps.sql
     .begin((plain) =>
       cancellable(plain as unknown as Tx, ctx.signal, async (tx) => {
-        await applyScope(tx, rowScope(ctx.principal), timeoutMs, root);
-        const replayed = await findAnswer<T>(tx, ctx);
+        const turn = applyScope(tx, rowScope(ctx.principal), timeoutMs, root);
+        // Sent along, read once it is our turn.
+        const answer = findAnswer<T>(tx, ctx);
+        answer.catch(() => {});
+        await turn;
+        const replayed = await answer;
         if (replayed) return replayed;
-        const written = await run(deps, ctx, tx, fn);
+        const written = await run(deps, ctx, tx, fn, options.secret ?? false);
         if (ctx.validateOnly) throw new RolledBack(written);
-        await keepAnswer(tx, ctx, written, deps.clock.now(), options.secret ?? false);
         return written;
       }),
     )
@@ -95,33 +100,59 @@ export function remainingMs(clock: Clock, ctx: Ctx): number {
 /** Jobs and streams have no deadline; a statement of theirs that takes this long is stuck. */
 const STATEMENT_TIMEOUT_MS = 60_000;
 
-async function run<T>(deps: MutationDeps, ctx: Ctx, tx: Tx, fn: (m: Mutation) => Promise<T>): Promise<Written<T>> {
+// Statements go out together wherever one need not know another's answer: each wait is a way to the database and back.
+async function run<T>(
+  deps: MutationDeps,
+  ctx: Ctx,
+  tx: Tx,
+  fn: (m: Mutation) => Promise<T>,
+  secret: boolean,
+): Promise<Written<T>> {
   const now = deps.clock.now();
-  let revision = 0n;
-  const value = await fn({
-    tx,
-    now,
-    record: async (change) => {
-      const [, xid] = await Promise.all([
-        insertAuditEntry(tx, {
-          tenantUid: change.tenantUid,
-          integratorUid: change.integratorUid,
-          at: now,
-          actor: ctx.principal.actor,
-          method: ctx.method,
-          resource: change.resource,
-          requestId: ctx.callId,
-          outcome: "OK",
-          changes: changesOf(change),
-          reason: ctx.reason,
-          callerAddress: ctx.callerAddress,
-        }),
-        insertChange(tx, { ...change, at: now }),
-      ]);
-      revision = xid;
-    },
+  const sent: Promise<unknown>[] = [];
+  let changed: Promise<bigint> | undefined;
+  const send = (statement: Promise<unknown>) => {
+    statement.catch(() => {});
+    sent.push(statement);
+  };
+  const record: Mutation["record"] = (change) => {
+    send(insertAuditEntry(tx, entryOf(ctx, change, now)));
+    changed = insertChange(tx, { ...change, at: now });
+    send(changed);
+  };
+  const value = await fn({ tx, now, send, record }).catch(async (error: unknown) => {
+    throw (await firstFailure(sent)) ?? error;
   });
-  return { value, revision };
+  if (ctx.idempotency && !ctx.validateOnly) {
+    send(keepAnswer(tx, ctx, ctx.idempotency, { value: secret ? undefined : value, changed: !!changed, at: now }));
+  }
+  const failure = await firstFailure(sent);
+  if (failure) throw failure;
+  return { value, revision: (await changed) ?? 0n };
+}
+
+// The cause, rather than what it made of the statements after it: they fail because the transaction has.
+async function firstFailure(sent: readonly Promise<unknown>[]): Promise<unknown> {
+  const failures = (await Promise.allSettled(sent)).flatMap((end) => (end.status === "rejected" ? [end.reason] : []));
+  return failures.find((error) => (error as { code?: string }).code !== IN_FAILED_TRANSACTION);
+}
+
+const IN_FAILED_TRANSACTION = "25P02";
+
+function entryOf<T extends object>(ctx: Ctx, change: Recorded<T>, now: number): NewAuditEntry {
+  return {
+    tenantUid: change.tenantUid,
+    integratorUid: change.integratorUid,
+    at: now,
+    actor: ctx.principal.actor,
+    method: ctx.method,
+    resource: change.resource,
+    requestId: ctx.callId,
+    outcome: "OK",
+    changes: changesOf(change),
+    reason: ctx.reason,
+    callerAddress: ctx.callerAddress,
+  };
 }
 
 function changesOf<T extends object>({ before, after, auditView }: Recorded<T>): NewAuditEntry["changes"] {
@@ -147,12 +178,19 @@ async function findAnswer<T>(tx: Tx, ctx: Ctx): Promise<Written<T> | undefined> 
   return { value: row.response.value, revision: BigInt(row.response.revision) };
 }
 
-async function keepAnswer(tx: Tx, ctx: Ctx, written: Written<unknown>, at: number, secret: boolean): Promise<void> {
-  if (!ctx.idempotency) return;
-  const { requestId, hash } = ctx.idempotency;
-  const response = secret ? null : tx.json({ value: written.value as Json, revision: String(written.revision) });
+async function keepAnswer(
+  tx: Tx,
+  ctx: Ctx,
+  { requestId, hash }: NonNullable<Ctx["idempotency"]>,
+  answer: { readonly value: unknown; readonly changed: boolean; readonly at: number },
+): Promise<void> {
+  const { value, changed, at } = answer;
+  const kept = value === undefined ? null : tx.json(value as Json);
   await tx`insert into idempotency (actor, method, request_id, request_hash, response, at)
-    values (${ctx.principal.actor}, ${ctx.method}, ${requestId}, ${hash}, ${response}, ${at})`;
+    select ${ctx.principal.actor}, ${ctx.method}, ${requestId}, ${hash}, case when kept is not null then
+      jsonb_build_object('value', kept, 'revision', case when ${changed} then pg_current_xact_id()::text else '0' end)
+      end, ${at}
+    from (select ${kept}::jsonb as kept) answer`;
 }
 
 // Carries the answer of a validate_only call out of the transaction that it rolls back.

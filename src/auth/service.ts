@@ -43,7 +43,7 @@ export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Pro
     deps,
     ctx,
     name(keyId),
-    async ({ tx, now, record }) => {
+    async ({ tx, now, send, record }) => {
       const key: ApiKey = {
         keyId,
         displayName: input.displayName,
@@ -58,8 +58,8 @@ export async function createApiKey(deps: AuthDeps, ctx: Ctx, input: NewKey): Pro
         lastUsedAt: null,
         revision: 1,
       };
-      await insertKey(tx, key, deps.sha256(secret));
-      await record({ ...noun(key), before: null, after: key });
+      send(insertKey(tx, key, deps.sha256(secret)));
+      record({ ...noun(key), before: null, after: key });
       input.keep?.(secret);
       return key;
     },
@@ -101,12 +101,12 @@ export async function rotateApiKey(
     deps,
     ctx,
     name(keyId),
-    async ({ tx, now, record }) => {
+    async ({ tx, now, send, record }) => {
       const before = await requireLiveKey(tx, ctx, keyId);
       requireEtag(etag, before.keyId, before.revision, name(keyId));
       const after = { ...before, previousExpiresAt: now + overlapMs, revision: before.revision + 1 };
-      await rotateKey(tx, keyId, deps.sha256(secret), after.previousExpiresAt);
-      await record({ ...noun(before), before, after });
+      send(rotateKey(tx, keyId, deps.sha256(secret), after.previousExpiresAt));
+      record({ ...noun(before), before, after });
       return after;
     },
     { secret: true },
@@ -116,12 +116,12 @@ export async function rotateApiKey(
 
 /** Ends a key at once. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
 export async function revokeApiKey(deps: AuthDeps, ctx: Ctx, keyId: string, etag: string): Promise<ApiKey> {
-  const { value } = await mutate(deps, ctx, name(keyId), async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, name(keyId), async ({ tx, now, send, record }) => {
     const before = await requireLiveKey(tx, ctx, keyId);
     requireEtag(etag, before.keyId, before.revision, name(keyId));
     const after = { ...before, revokedAt: now, revision: before.revision + 1 };
-    await revokeKey(tx, keyId, now);
-    await record({ ...noun(before), before, after });
+    send(revokeKey(tx, keyId, now));
+    record({ ...noun(before), before, after });
     return after;
   });
   return value;

@@ -25,12 +25,12 @@ export type IntegratorInput = Pick<Integrator, "displayName" | "limits">;
 
 /** Creates an integrator. Throws RESOURCE_EXISTS, and INVALID_FIELDS for limits that fit no meter. */
 export async function createIntegrator(deps: IntegratorDeps, ctx: Ctx, integratorId: string, input: IntegratorInput) {
-  const { value } = await mutate(deps, ctx, name(integratorId), async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, name(integratorId), async ({ tx, now, send, record }) => {
     if (await selectIntegrator(tx, integratorId)) throw alreadyExists("Integrator", name(integratorId));
     await requireMeters(tx, input.limits, limitField);
     const integrator = { ...input, uid: deps.ids.uuid(), integratorId, revision: 1, createdAt: now, updatedAt: now };
-    await insertIntegrator(tx, integrator);
-    await record({ ...noun(integrator), before: null, after: integrator });
+    send(insertIntegrator(tx, integrator));
+    record({ ...noun(integrator), before: null, after: integrator });
     return integrator;
   });
   return value;
@@ -59,7 +59,7 @@ export async function updateIntegrator(
   ctx: Ctx,
   input: { integratorId: string; etag: string; patch: Partial<IntegratorInput> },
 ): Promise<Integrator> {
-  const { value } = await mutate(deps, ctx, name(input.integratorId), async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, name(input.integratorId), async ({ tx, now, send, record }) => {
     const before = await requireIntegrator(tx, input.integratorId);
     requireEtag(input.etag, before.uid, before.revision, name(input.integratorId));
     const after = { ...before, ...input.patch, revision: before.revision + 1, updatedAt: now };
@@ -68,8 +68,8 @@ export async function updateIntegrator(
       if (!allows(ctx.principal, permission, { kind: "platform" })) throw permissionDenied(permission, "the platform");
       await requireMeters(tx, after.limits, limitField);
     }
-    await updateIntegratorRow(tx, after);
-    await record({ ...noun(before), before, after });
+    send(updateIntegratorRow(tx, after));
+    record({ ...noun(before), before, after });
     return after;
   });
   return value;
@@ -81,13 +81,13 @@ export async function deleteIntegrator(
   ctx: Ctx,
   { integratorId, etag, allowMissing }: { integratorId: string; etag: string; allowMissing: boolean },
 ) {
-  await mutate(deps, ctx, name(integratorId), async ({ tx, record }) => {
+  await mutate(deps, ctx, name(integratorId), async ({ tx, send, record }) => {
     const before = await selectIntegrator(tx, integratorId);
     if (!before && allowMissing) return {};
     if (!before) throw notFound("Integrator", name(integratorId));
     requireEtag(etag, before.uid, before.revision, name(integratorId));
-    await deleteIntegratorRow(tx, before.uid).catch(throwDependents(name(integratorId)));
-    await record({ ...noun(before), before, after: null });
+    send(deleteIntegratorRow(tx, before.uid).catch(throwDependents(name(integratorId))));
+    record({ ...noun(before), before, after: null });
     return {};
   });
 }

@@ -28,11 +28,11 @@ export type MeterPatch = Partial<Pick<Meter, "displayName" | "unit" | "descripti
 /** Creates a meter. Throws RESOURCE_EXISTS. */
 export async function createMeter(deps: MeterDeps, ctx: Ctx, input: NewMeter): Promise<Meter> {
   const name = meterName(input.meterId);
-  const { value } = await mutate(deps, ctx, name, async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, name, async ({ tx, now, send, record }) => {
     if (await selectMeter(tx, input.meterId)) throw alreadyExists("Meter", name);
     const meter = { ...input, uid: deps.ids.uuid(), revision: 1, createdAt: now, updatedAt: now };
-    await insertMeter(tx, meter);
-    await record({ ...noun(input.meterId), before: null, after: meter });
+    send(insertMeter(tx, meter));
+    record({ ...noun(input.meterId), before: null, after: meter });
     return meter;
   });
   return value;
@@ -54,12 +54,12 @@ export async function listMeters(deps: MeterDeps, ctx: Ctx, page: { pageSize: nu
 
 /** Changes a meter's texts. Throws RESOURCE_NOT_FOUND and ETAG_MISMATCH. */
 export async function updateMeter(deps: MeterDeps, ctx: Ctx, meterId: string, etag: string, patch: MeterPatch) {
-  const { value } = await mutate(deps, ctx, meterName(meterId), async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, meterName(meterId), async ({ tx, now, send, record }) => {
     const before = await requireMeter(tx, meterId);
     requireEtag(etag, before.uid, before.revision, meterName(meterId));
     const after = { ...before, ...patch, revision: before.revision + 1, updatedAt: now };
-    await updateMeterRow(tx, after);
-    await record({ ...noun(meterId), before, after });
+    send(updateMeterRow(tx, after));
+    record({ ...noun(meterId), before, after });
     return after;
   });
   return value;
@@ -72,15 +72,15 @@ export async function deleteMeter(
   { meterId, etag, allowMissing }: { meterId: string; etag: string; allowMissing: boolean },
 ): Promise<void> {
   const name = meterName(meterId);
-  await mutate(deps, ctx, name, async ({ tx, record }) => {
+  await mutate(deps, ctx, name, async ({ tx, send, record }) => {
     const before = await selectMeter(tx, meterId);
     if (!before && allowMissing) return {};
     if (!before) throw notFound("Meter", name);
     requireEtag(etag, before.uid, before.revision, name);
     const user = meterId === SEATS_METER ? "the server" : await selectMeterUser(tx, meterId);
     if (user) throw new DomainError("HAS_DEPENDENTS", `${name} is used by ${user}`, { resource: name, user });
-    await deleteMeterRow(tx, meterId);
-    await record({ ...noun(meterId), before, after: null });
+    send(deleteMeterRow(tx, meterId));
+    record({ ...noun(meterId), before, after: null });
     return {};
   });
 }

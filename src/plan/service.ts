@@ -17,12 +17,12 @@ export type PlanInput = Pick<Plan, "displayName" | "limits" | "entitlements" | "
 
 /** Creates a plan with version 1. Throws RESOURCE_EXISTS, and INVALID_FIELDS for limits that fit no meter. */
 export async function createPlan(deps: PlanDeps, ctx: Ctx, planId: string, input: PlanInput): Promise<Plan> {
-  const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, send, record }) => {
     if (await selectPlan(tx, planId, 0)) throw alreadyExists("Plan", `plans/${planId}`);
     await requireMeters(tx, input.limits, limitField);
     const plan = { ...input, uid: deps.ids.uuid(), planId, version: 1, revision: 1, createdAt: now, updatedAt: now };
-    await insertPlan(tx, plan);
-    await record({ ...noun(planId), before: null, after: plan });
+    send(insertPlan(tx, plan));
+    record({ ...noun(planId), before: null, after: plan });
     return plan;
   });
   return value;
@@ -53,13 +53,13 @@ export async function updatePlan(
   etag: string,
   patch: Partial<PlanInput>,
 ): Promise<Plan> {
-  const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, record }) => {
+  const { value } = await mutate(deps, ctx, `plans/${planId}`, async ({ tx, now, send, record }) => {
     const before = await requirePlan(tx, planId, 0);
     requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
     if (patch.limits) await requireMeters(tx, patch.limits, limitField);
     const plan = { ...before, ...patch, version: before.version + 1, revision: before.revision + 1, updatedAt: now };
-    await addPlanVersion(tx, plan);
-    await record({ ...noun(planId), before, after: plan });
+    send(addPlanVersion(tx, plan));
+    record({ ...noun(planId), before, after: plan });
     return plan;
   });
   return value;
@@ -71,13 +71,13 @@ export async function deletePlan(
   ctx: Ctx,
   { planId, etag, allowMissing }: { planId: string; etag: string; allowMissing: boolean },
 ): Promise<void> {
-  await mutate(deps, ctx, `plans/${planId}`, async ({ tx, record }) => {
+  await mutate(deps, ctx, `plans/${planId}`, async ({ tx, send, record }) => {
     const before = await selectPlan(tx, planId, 0);
     if (!before && allowMissing) return {};
     if (!before) throw notFound("Plan", `plans/${planId}`);
     requireEtag(etag, before.uid, before.revision, `plans/${planId}`);
-    await deletePlanRow(tx, before.uid).catch(throwDependents(`plans/${planId}`));
-    await record({ ...noun(planId), before, after: null });
+    send(deletePlanRow(tx, before.uid).catch(throwDependents(`plans/${planId}`)));
+    record({ ...noun(planId), before, after: null });
     return {};
   });
 }

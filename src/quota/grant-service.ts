@@ -57,7 +57,7 @@ export async function createGrant(deps: GrantDeps, ctx: Ctx, ref: GrantRef, inpu
       updatedAt: now,
     };
     await insertGrant(tx, grant);
-    await record({ ...noun(grant, tenant), before: null, after: grant });
+    record({ ...noun(grant, tenant), before: null, after: grant });
     await openPeriod(mutation, tenant, { ...facts, grants: [...facts.grants, grant] }, grant.limitId);
     return grant;
   });

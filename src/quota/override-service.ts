@@ -61,7 +61,7 @@ export async function createOverride(deps: OverrideDeps, ctx: Ctx, ref: Override
       updatedAt: now,
     };
     await insertOverride(tx, override);
-    await record({ ...noun(override, tenant), before: null, after: override });
+    record({ ...noun(override, tenant), before: null, after: override });
     return override;
   });
   return value;
@@ -124,7 +124,7 @@ export async function deleteOverride(
     if (!before) throw notFound("QuotaOverride", overrideName(ref));
     requireEtag(etag, before.uid, before.revision, overrideName(ref));
     await deleteOverrideRow(tx, tenant.uid, ref.overrideId);
-    await record({ ...noun(before, tenant), before, after: null });
+    record({ ...noun(before, tenant), before, after: null });
     return {};
   });
 }
@@ -160,7 +160,7 @@ async function change(
     if (changed === before) return before;
     const after = { ...changed, revision: before.revision + 1, updatedAt: now };
     await updateOverrideRow(tx, after);
-    await record({ ...noun(before, tenant), before, after });
+    record({ ...noun(before, tenant), before, after });
     return after;
   });
   return value;

@@ -132,7 +132,7 @@ export async function writeGrant(
   const after = { ...changed, revision: before.revision + 1, updatedAt: now };
   await updateGrantRow(tx, after);
   const owner = { tenantUid: tenant.uid, integratorUid: tenant.integratorUid };
-  await record({ noun: "quotaGrant", resource: grantName(after), ...owner, auditView: grantView, before, after });
+  record({ noun: "quotaGrant", resource: grantName(after), ...owner, auditView: grantView, before, after });
   return after;
 }
 
@@ -147,7 +147,7 @@ async function writePeriod(
   const after = changed && { ...changed, revision: (before?.revision ?? 0) + 1 };
   if (after) await upsertPeriod(tx, after);
   else await deletePeriodRow(tx, tenant.uid, named.limitId);
-  await record({
+  record({
     noun: "quotaPeriod",
     resource: periodName(named),
     tenantUid: tenant.uid,

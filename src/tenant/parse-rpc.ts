@@ -108,10 +108,16 @@ export function suspensionReason(reason: Suspension_Reason): SuspensionReason {
 }
 
 function isTimeZone(name: string): boolean {
+  if (timeZones.has(name)) return true;
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });
+    // There are some 600, in any case of letters, and asking is slow.
+    if (timeZones.size < TIME_ZONES_KEPT) timeZones.add(name);
     return true;
   } catch {
     return false;
   }
 }
+
+const timeZones = new Set<string>();
+const TIME_ZONES_KEPT = 1_000;

@@ -43,7 +43,7 @@ export interface NewTenant extends Pick<Tenant, "displayName" | "labels" | "regi
 /** Creates a tenant. Throws RESOURCE_EXISTS, and RESOURCE_NOT_FOUND for its plan or integrator. */
 export function createTenant(deps: TenantDeps, ctx: Ctx, input: NewTenant): Promise<Written<Tenant>> {
   return mutate(deps, ctx, tenantName(input.tenantId), async (mutation) => {
-    const { tx, now, record } = mutation;
+    const { tx, now, send, record } = mutation;
     const plan = await requirePlan(tx, input.planId, input.planVersion);
     const integrator = input.integratorId === null ? null : await requireIntegrator(tx, input.integratorId);
     const { activate, adminEmail, planVersion: _, integratorId: __, ...fields } = input;
@@ -68,7 +68,7 @@ export function createTenant(deps: TenantDeps, ctx: Ctx, input: NewTenant): Prom
     };
     const life = activate ? step(tenantName(input.tenantId), created, { verb: "activate" }, now) : created;
     const tenant: Tenant = { ...created, ...life, epoch: activate ? 2 : 1 };
-    await insertTenant(tx, tenant).catch(throwTaken(tenant));
+    send(insertTenant(tx, tenant).catch(throwTaken(tenant)));
     const entry = { reason: ctx.reason, actor: ctx.principal.actor, at: now };
     const first = {
       ...entry,
@@ -78,12 +78,12 @@ export function createTenant(deps: TenantDeps, ctx: Ctx, input: NewTenant): Prom
       toState: "CREATED" as const,
       epoch: 1,
     };
-    await insertTransition(tx, tenant.uid, first);
+    send(insertTransition(tx, tenant.uid, first));
     if (activate) {
       const second = { verb: "activate", fromState: "CREATED" as const, toState: "ACTIVE" as const, epoch: 2 };
-      await insertTransition(tx, tenant.uid, { ...entry, ...second, uid: deps.ids.uuid() });
+      send(insertTransition(tx, tenant.uid, { ...entry, ...second, uid: deps.ids.uuid() }));
     }
-    await record({ ...noun(tenant), before: null, after: tenant });
+    record({ ...noun(tenant), before: null, after: tenant });
     if (adminEmail !== "") await deps.onCreate(mutation, ctx, tenant, adminEmail);
     return tenant;
   });
@@ -166,7 +166,7 @@ export function transitionTenant(deps: TenantDeps, ctx: Ctx, tenantId: string, e
 }
 
 function transition(deps: TenantDeps, ctx: Ctx, event: LifeEvent) {
-  return async (tenant: Tenant, { tx, now }: Mutation): Promise<Tenant> => {
+  return async (tenant: Tenant, { tx, now, send }: Mutation): Promise<Tenant> => {
     const life = step(tenantName(tenant.tenantId), tenant, event, now);
     const entry: Transition = {
       uid: deps.ids.uuid(),
@@ -178,7 +178,7 @@ function transition(deps: TenantDeps, ctx: Ctx, event: LifeEvent) {
       epoch: tenant.epoch + 1,
       at: now,
     };
-    await insertTransition(tx, tenant.uid, entry);
+    send(insertTransition(tx, tenant.uid, entry));
     return { ...tenant, ...life, epoch: entry.epoch };
   };
 }
@@ -244,11 +244,11 @@ export async function purgeDueTenants(deps: TenantDeps, ctx: Ctx, limit: number)
   const ids = await read(deps, ctx, (tx) => selectPurgeable(tx, deps.clock.now(), limit));
   let purged = 0;
   for (const tenantId of ids) {
-    const { value } = await mutate(deps, ctx, tenantName(tenantId), async ({ tx, now, record }) => {
+    const { value } = await mutate(deps, ctx, tenantName(tenantId), async ({ tx, now, send, record }) => {
       const tenant = await selectTenant(tx, tenantId);
       if (!tenant || !mayPurge(tenant, now)) return { purged: 0 };
-      await deleteTenantRow(tx, tenant.uid);
-      await record({ ...noun(tenant), before: tenant, after: null });
+      send(deleteTenantRow(tx, tenant.uid));
+      record({ ...noun(tenant), before: tenant, after: null });
       return { purged: 1 };
     });
     purged += value.purged;
@@ -293,8 +293,8 @@ async function changeWithin(mutation: Mutation, ctx: Ctx, aim: Aim, next: Next):
   requireEtag(etag, before.uid, before.revision, tenantName(tenantId));
   const changed = await next(before, mutation);
   const after = { ...changed, revision: before.revision + 1, updatedAt: mutation.now };
-  await updateTenantRow(mutation.tx, after);
-  await mutation.record({ ...noun(before), before, after });
+  mutation.send(updateTenantRow(mutation.tx, after));
+  mutation.record({ ...noun(before), before, after });
   return after;
 }
 

@@ -49,8 +49,8 @@ export async function addUser(deps: UserDeps, mutation: Mutation, tenant: Tenant
     createdAt: mutation.now,
     updatedAt: mutation.now,
   };
-  await insertUser(mutation.tx, user);
-  await mutation.record({ ...noun(user, tenant), before: null, after: user });
+  mutation.send(insertUser(mutation.tx, user));
+  mutation.record({ ...noun(user, tenant), before: null, after: user });
   return user;
 }
 
@@ -85,15 +85,15 @@ export async function updateUser(
   input: { tenantId: string; userId: string; etag: string; patch: UserPatch },
 ): Promise<User> {
   const { value } = await mutate(deps, ctx, tenantName(input.tenantId), async (mutation) => {
-    const { tx, now, record } = mutation;
+    const { tx, now, send, record } = mutation;
     const tenant = await requireTenant(tx, input.tenantId);
     const before = await requireUser(tx, input.tenantId, input.userId);
     requireEtag(input.etag, before.userId, before.revision, userName(before));
     requireKept(tenant);
     if (before.disabled && input.patch.disabled === false) await deps.takeSeat(mutation, tenant);
     const after = { ...before, ...input.patch, revision: before.revision + 1, updatedAt: now };
-    await updateUserRow(tx, after);
-    await record({ ...noun(before, tenant), before, after });
+    send(updateUserRow(tx, after));
+    record({ ...noun(before, tenant), before, after });
     return after;
   });
   return value;
@@ -105,15 +105,15 @@ export async function deleteUser(
   ctx: Ctx,
   input: { tenantId: string; userId: string; etag: string; allowMissing: boolean },
 ) {
-  await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, record }) => {
+  await mutate(deps, ctx, tenantName(input.tenantId), async ({ tx, send, record }) => {
     const before = await selectUser(tx, input.tenantId, input.userId);
     if (!before && input.allowMissing) return {};
     if (!before) throw notFound("User", userName(input));
     requireEtag(input.etag, before.userId, before.revision, userName(before));
     const tenant = await requireTenant(tx, input.tenantId);
     requireKept(tenant);
-    await deleteUserRow(tx, before.tenantUid, before.userId);
-    await record({ ...noun(before, tenant), before, after: null });
+    send(deleteUserRow(tx, before.tenantUid, before.userId));
+    record({ ...noun(before, tenant), before, after: null });
     return {};
   });
 }

@@ -18,7 +18,7 @@ export async function pingEndpoint(deps: WebhookDeps, ctx: Ctx, endpointId: stri
     const payload = payloadOf(event);
     const delivery = { ...event, endpointUid, eventType: event.type, payload, eventAt: now, dueAt: now };
     await insertDeliveries(tx, [delivery], now);
-    await record({ ...endpointNoun(endpoint), before: endpoint, after: endpoint });
+    record({ ...endpointNoun(endpoint), before: endpoint, after: endpoint });
     return requireDelivery(tx, endpointId, eventId);
   });
   if (!ctx.validateOnly) deps.wakeDeliveries();
@@ -71,7 +71,7 @@ export async function replayDelivery(
     const resource = `${endpointName(endpointId)}/deliveries/${eventId}`;
     const view = (delivery: WebhookDelivery) => ({ name: resource, state: delivery.state });
     const after = await requireDelivery(tx, endpointId, eventId);
-    await record({ ...endpointNoun(endpoint), resource, auditView: view, before, after });
+    record({ ...endpointNoun(endpoint), resource, auditView: view, before, after });
     return after;
   });
   if (!ctx.validateOnly) deps.wakeDeliveries();

@@ -77,7 +77,7 @@ export async function createEndpoint(deps: WebhookDeps, ctx: Ctx, input: NewEndp
         ...{ revision: 1, createdAt: now, updatedAt: now },
       };
       await insertEndpoint(tx, endpoint, deps.seal.seal(keys.signingKey, secretContext(endpointId)));
-      await record({ ...endpointNoun(endpoint), before: null, after: endpoint });
+      record({ ...endpointNoun(endpoint), before: null, after: endpoint });
       return endpoint;
     },
     { secret: true },
@@ -120,7 +120,7 @@ export async function updateEndpoint(
       if ((before.disableReason === null) !== (disableReason === null)) {
         await rescheduleDeliveries(tx, before.uid, disableReason === null ? now : PARKED_AT);
       }
-      await record({ ...endpointNoun(before), before, after });
+      record({ ...endpointNoun(before), before, after });
       return after;
     },
   );
@@ -136,7 +136,7 @@ export async function disableEndpoint(deps: WebhookDeps, ctx: Ctx, endpointId: s
     const after = { ...before, disableReason: why, revision: before.revision + 1, updatedAt: now };
     await updateEndpointRow(tx, after);
     await rescheduleDeliveries(tx, before.uid, PARKED_AT);
-    await record({ ...endpointNoun(before), before, after });
+    record({ ...endpointNoun(before), before, after });
     return {};
   });
 }
@@ -153,7 +153,7 @@ export async function deleteEndpoint(
     if (!before) throw notFound("WebhookEndpoint", endpointName(endpointId));
     requireEtag(etag, before.uid, before.revision, endpointName(endpointId));
     await deleteEndpointRow(tx, before.uid);
-    await record({ ...endpointNoun(before), before, after: null });
+    record({ ...endpointNoun(before), before, after: null });
     return {};
   });
 }
@@ -176,7 +176,7 @@ export async function rotateSecret(
       updatedAt: now,
     };
     await rotateEndpointSecret(tx, after, deps.seal.seal(keys.signingKey, secretContext(endpointId)));
-    await record({ ...endpointNoun(before), before, after });
+    record({ ...endpointNoun(before), before, after });
     return after;
   };
   const { value } = await writeEndpoint(deps, ctx, endpointId, etag, rotate, { secret: true });
