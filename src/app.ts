@@ -42,6 +42,7 @@ import { createPages, readiness } from "./server/pages.ts";
 import type { Denied } from "./server/run.ts";
 import { ALL_SERVICES } from "./server/services.ts";
 import { tenantJobs } from "./tenant/jobs.ts";
+import { createTenantReader } from "./tenant/read-service.ts";
 import { tenantRpc } from "./tenant/rpc.ts";
 import type { TenantDeps } from "./tenant/service.ts";
 import { scanTenants, selectTenant, selectTenantByUid } from "./tenant/store.ts";
@@ -163,7 +164,13 @@ async function construct(
   };
   const watch = { hub, table, position: started.position, refresh: started.refresh, token, database };
   const mounts = [
-    tenantRpc({ ...tenantDeps, ...watch, through: started.through, deleteRetentionMs: config.DELETE_RETENTION_MS }),
+    tenantRpc({
+      ...tenantDeps,
+      ...watch,
+      readTenant: createTenantReader(sql),
+      through: started.through,
+      deleteRetentionMs: config.DELETE_RETENTION_MS,
+    }),
     planRpc(deps),
     integratorRpc(deps),
     userRpc(deps),

@@ -16,11 +16,10 @@ import { durationMs, toTimestamp } from "../server/convert.ts";
 import { type Mount, mount } from "../server/handlers.ts";
 import { toState, toTenant } from "./convert-rpc.ts";
 import { holdId, parseNewTenant, patchOf, suspensionReason } from "./parse-rpc.ts";
+import { batchGetTenants, getTenant, type TenantReadDeps } from "./read-service.ts";
 import {
-  batchGetTenants,
   createTenant,
   deleteTenant,
-  getTenant,
   listTenants,
   listTransitions,
   placeLegalHold,
@@ -32,7 +31,7 @@ import {
 import { type Tenant, tenantName } from "./tenant.ts";
 import { type WatchDeps, watchTenants } from "./watch-rpc.ts";
 
-export interface TenantRpcDeps extends TenantDeps, WatchDeps {
+export interface TenantRpcDeps extends TenantDeps, TenantReadDeps, WatchDeps {
   /** Every transaction below this id is in the table. */
   readonly through: () => bigint;
   readonly deleteRetentionMs: number;

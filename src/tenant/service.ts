@@ -18,7 +18,6 @@ import {
   selectPurgeable,
   selectTenant,
   selectTenants,
-  selectTenantsById,
   selectTransitions,
   updateTenantRow,
 } from "./store.ts";
@@ -85,22 +84,6 @@ export function createTenant(deps: TenantDeps, ctx: Ctx, input: NewTenant): Prom
     }
     record({ ...noun(tenant), before: null, after: tenant });
     if (adminEmail !== "") await deps.onCreate(mutation, ctx, tenant, adminEmail);
-    return tenant;
-  });
-}
-
-/** Reads a tenant from the database. Throws RESOURCE_NOT_FOUND. */
-export function getTenant(deps: TenantDeps, ctx: Ctx, tenantId: string): Promise<Tenant> {
-  return read(deps, ctx, (tx) => requireTenant(tx, tenantId));
-}
-
-/** Reads several tenants from one snapshot, in the order of their ids. Throws RESOURCE_NOT_FOUND for the first missing. */
-export async function batchGetTenants(deps: TenantDeps, ctx: Ctx, tenantIds: readonly string[]): Promise<Tenant[]> {
-  const rows = await read(deps, ctx, (tx) => selectTenantsById(tx, tenantIds));
-  const byId = new Map(rows.map((row) => [row.tenantId, row]));
-  return tenantIds.map((id) => {
-    const tenant = byId.get(id);
-    if (!tenant) throw notFound("Tenant", tenantName(id));
     return tenant;
   });
 }
