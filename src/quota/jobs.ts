@@ -3,7 +3,7 @@ import { DomainError } from "../errors.ts";
 import type { Job } from "../platform/job.ts";
 import { dueGrants, endGrant, type GrantDeps } from "./grant-service.ts";
 import { dueOverrides, endOverride } from "./override-service.ts";
-import { cutPeriods, duePeriods, settlePeriod } from "./period-service.ts";
+import { cutPeriods, duePeriods, settlePeriod, unopenedPeriods } from "./period-service.ts";
 
 /** The job that settles periods; it is woken with a tenant's id when a period on record is of a rule that is gone. */
 export const SETTLE_PERIODS = "settle-quota-periods";
@@ -16,6 +16,8 @@ const LANES = 8;
 const OVERRIDES_EVERY_MS = 60_000;
 /** Until it is on record what the use has reached of a grant that ended, nothing of it counts. */
 const GRANTS_EVERY_MS = 10_000;
+/** A limit that is new rolls over from the period in which this finds it. */
+const OPEN_EVERY_MS = 60_000;
 /** Until a period is settled, the next one goes without its rollover and the grants that may be used up. */
 const PERIODS_EVERY_MS = 10_000;
 
@@ -43,6 +45,18 @@ export function quotaJobs(deps: GrantDeps): Job[] {
           ctx,
           () => dueGrants(deps, ctx, BATCH),
           (ref) => endGrant(deps, ctx, ref),
+        );
+      },
+    },
+    {
+      name: "open-quota-periods",
+      everyMs: OPEN_EVERY_MS,
+      run: (_, signal) => {
+        const ctx = jobCtx("open-quota-periods", signal);
+        return doAll(
+          ctx,
+          () => unopenedPeriods(deps, ctx, BATCH),
+          (ref) => settlePeriod(deps, ctx, ref),
         );
       },
     },

@@ -24,21 +24,20 @@ export function selectMaybeNear(
         greatest((l.value ->> 'amount')::numeric, 1) as amount
       from plan_version v cross join jsonb_array_elements(v.limits) l),
     counted as (
-      select a.holder_uid as tenant_uid, a.limit_id, a.window_id, a.base + a.given as given, a.base + coalesce((
-          select sum(m.spent) from admission m where m.holder_uid = a.holder_uid and m.field = a.field
-            and m.mark = a.mark and m.epoch = a.epoch), 0) as used, coalesce((
-          select sum(o.amount) from allotment_hold o where o.holder_uid = a.holder_uid and o.field = a.field
-            and o.mark = a.mark and o.epoch = a.epoch), 0) as held
+      select a.holder_uid as tenant_uid, a.limit_id, a.window_id, a.base, a.base + a.given as given, a.field, a.mark, a.epoch
       from allotment a where a.ends_at is null or a.ends_at > ${query.now}
       union all
-      select s.tenant_uid, l.limit_id, '', s.used_amount, s.used_amount, 0 from seat_count s
+      select s.tenant_uid, l.limit_id, '', s.used_amount, s.used_amount, null, 0, 0 from seat_count s
         join tenant t on t.uid = s.tenant_uid
         cross join lateral (
           select p.limit_id from planned p where p.plan_uid = t.plan_uid and p.version = t.plan_version and p.meter = 'seats'
           union select o.limit_id from quota_override o
             where o.tenant_uid = t.uid and not o.ended and o.quota_limit ->> 'meter' = 'seats') l)
-    select t.tenant_id as "tenantId", c.limit_id as "limitId", c.window_id as "windowId", sum(c.used)::text as used,
-      sum(c.held)::text as held
+    select t.tenant_id as "tenantId", c.limit_id as "limitId", c.window_id as "windowId",
+      sum(c.base + coalesce((select sum(m.spent) from admission m where m.holder_uid = c.tenant_uid and m.field = c.field
+        and m.mark = c.mark and m.epoch = c.epoch), 0))::text as used,
+      sum(coalesce((select sum(o.amount) from allotment_hold o where o.holder_uid = c.tenant_uid and o.field = c.field
+        and o.mark = c.mark and o.epoch = c.epoch), 0))::text as held
     from counted c join tenant t on t.uid = c.tenant_uid
     left join planned p on p.plan_uid = t.plan_uid and p.version = t.plan_version and p.limit_id = c.limit_id
     where t.state <> 'DELETED'

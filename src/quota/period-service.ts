@@ -38,12 +38,18 @@ export interface LimitRef {
 /** So long after a period's end the nodes have told of all that they admitted in it. */
 const SETTLE_DELAY_MS = 60_000;
 
-/** Limits whose period has ended and whose use is known, and limits that need one on record and have none; at most `limit`. */
+/** Limits whose period has ended and whose use is known, at most `limit`, oldest first. */
 export function duePeriods(deps: PeriodDeps, ctx: Ctx, limit: number): Promise<LimitRef[]> {
-  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), async (tx) => {
-    const ended = await selectDuePeriods(tx, deps.clock.now() - SETTLE_DELAY_MS, limit);
-    return ended.length < limit ? [...ended, ...(await selectUnopenedPeriods(tx, limit - ended.length))] : ended;
-  });
+  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+    selectDuePeriods(tx, deps.clock.now() - SETTLE_DELAY_MS, limit),
+  );
+}
+
+/** Limits that roll over and have no period on record, at most `limit`. */
+export function unopenedPeriods(deps: PeriodDeps, ctx: Ctx, limit: number): Promise<LimitRef[]> {
+  return readAs(deps.sql, rowScope(ctx.principal), remainingMs(deps.clock, ctx), (tx) =>
+    selectUnopenedPeriods(tx, limit),
+  );
 }
 
 /**

@@ -90,7 +90,8 @@ export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MA
     meterKind: (meterId) => meters.get(meterId),
     apply(change) {
       takeIn(parts, change);
-      if (change.tenantUid !== null) compiled.delete(change.tenantUid);
+      // Of tenants, plans and integrators it is told at the next look whether they are still the same.
+      if (change.tenantUid !== null && change.noun.startsWith("quota")) compiled.delete(change.tenantUid);
     },
     clear() {
       for (const part of [...Object.values(parts), compiled]) part.clear();

@@ -167,6 +167,22 @@ describe("a period of the calendar", () => {
       "2010-11-07T00:00-02:30",
       "2010-11-08T00:00-03:30",
     ],
+    [
+      "PT15M",
+      "America/St_Johns",
+      "2010-11-07T02:30Z",
+      "PT15M:2010-11-07T00:00",
+      "2010-11-07T00:00-02:30",
+      "2010-11-06T23:01-03:30",
+    ],
+    [
+      "PT15M",
+      "America/St_Johns",
+      "2010-11-07T02:31Z",
+      "PT15M:2010-11-06T23:01+",
+      "2010-11-06T23:01-03:30",
+      "2010-11-06T23:15-03:30",
+    ],
   ])("%s in %s keeps with the clock at %s", (duration, timeZone, instant, ...period) => {
     expect(shown(rule(duration), timeZone, instant)).toEqual(period);
   });

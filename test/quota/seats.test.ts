@@ -2,9 +2,12 @@ import { ConnectError } from "@connectrpc/connect";
 import { QuotaFailureSchema } from "@tenantplane/sdk/gen/google/rpc/error_details_pb";
 import { Limit_Mode } from "@tenantplane/sdk/gen/tenantplane/v1/limit_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openPostgres, PLATFORM_SCOPE, readAs, type Sql } from "../../src/platform/postgres.ts";
+import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "../../src/platform/postgres.ts";
+import { takeSeat } from "../../src/quota/seat-service.ts";
+import { requireTenant } from "../../src/tenant/service.ts";
 import { type Clients, createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
+import { until } from "../support/until.ts";
 
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
@@ -13,7 +16,7 @@ let sql: Sql;
 beforeAll(async () => {
   database = await createDatabase();
   app = await startTestApp(database);
-  sql = openPostgres(database.url, { poolSize: 1, role: "tenantplane_app" });
+  sql = openPostgres(database.url, { poolSize: 2, role: "tenantplane_app" });
   const plan = (planId: string, limits: { meter: string; amount: bigint; mode?: Limit_Mode; overageCap?: bigint }[]) =>
     app.admin.plans.createPlan({ planId, plan: { displayName: planId, limits } });
   await plan("three", [{ meter: "seats", amount: 3n }]);
@@ -57,6 +60,11 @@ function seats(tenantId: string) {
       from tenant t where t.tenant_id = ${tenantId}`;
     return [Number(row?.counted), Number(row?.there)];
   });
+}
+
+/** Writes that wait for another one's turn. */
+function waiting() {
+  return sql`select 1 from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`;
 }
 
 describe("seats", () => {
@@ -124,6 +132,28 @@ describe("seats", () => {
     const first = createTenant("tight-e", "ten", { integrator: "integrators/tight", adminEmail: "a@x.org" });
     expect((await refusal(first)).reason).toBe("SEAT_LIMIT_REACHED");
     expect((await refusal(app.admin.tenants.getTenant({ name: "tenants/tight-e" }))).reason).toBe("RESOURCE_NOT_FOUND");
+  });
+
+  it("of an integrator are not given twice to writes that are under way together", async () => {
+    const limits = [{ meter: "seats", amount: 1n }];
+    await app.admin.integrators.createIntegrator({ integratorId: "last", integrator: { displayName: "Last", limits } });
+    for (const id of ["last-a", "last-b"]) await createTenant(id, "ten", { integrator: "integrators/last" });
+    const [taken, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const first = writeAs(sql, PLATFORM_SCOPE, 10_000, async (tx) => {
+      const tenant = await requireTenant(tx, "last-a");
+      await takeSeat({ tx, now: Date.now() }, tenant);
+      await tx`insert into tenant_user (tenant_uid, user_id, email, email_key, display_name, role, disabled, revision,
+          created_at, updated_at)
+        values (${tenant.uid}, 'u', 'u@x.org', 'u@x.org', '', 'tenant.viewer', false, 1, now(), now())`;
+      taken.resolve();
+      await done.promise;
+    });
+    await taken.promise;
+    const second = refusal(addUser("last-b", "b"));
+    await until(async () => (await waiting()).length > 0);
+    done.resolve();
+    await first;
+    expect((await second).reason).toBe("SEAT_LIMIT_REACHED");
   });
 
   it("beyond a lowered limit are kept, and none is added", async () => {
