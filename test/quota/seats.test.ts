@@ -64,7 +64,8 @@ function seats(tenantId: string) {
 
 /** Writes that wait for another one's turn. */
 function waiting() {
-  return sql`select 1 from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`;
+  return sql`select 1 from pg_locks join pg_database d on d.oid = database
+    where datname = current_database() and locktype = 'advisory' and not granted`;
 }
 
 describe("seats", () => {
