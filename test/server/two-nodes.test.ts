@@ -1,4 +1,3 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
@@ -46,22 +45,24 @@ describe.skipIf(redisUrl === "")("two nodes on one database", () => {
     const stream = own.tenants.watchTenants({})[Symbol.asyncIterator]();
     await stream.next();
     await first.admin.tenants.suspendTenant({ name: "tenants/gated", suspension: Suspension_Reason.SECURITY });
-    const before = Date.now() + 1_000;
-    const refusedInTime = async (rpc: RpcOf) => {
-      while (Date.now() < before) {
-        const refused = await refusal(callRpc(own, rpc, {})).catch(() => undefined);
-        if (refused?.reason === "TENANT_NOT_ACTIVE") return "in time";
-      }
-      return "late";
-    };
+    const startedAt = performance.now();
     const ended = refusal(
       (async () => {
         for (let next = await stream.next(); !next.done; next = await stream.next());
       })(),
     );
-    const outcomes = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await refusedInTime(rpc)]));
-    expect(outcomes).toEqual(RPCS.map(({ name }) => [name, "in time"]));
-    expect([(await ended).reason, Date.now() < before]).toEqual(["TENANT_NOT_ACTIVE", true]);
+    const reasonOf = (rpc: RpcOf, request: object) =>
+      refusal(callRpc(own, rpc, request)).then(
+        ({ reason }) => reason,
+        () => "served",
+      );
+    const [getTenant] = RPCS.filter(({ name }) => name === "TenantService.GetTenant");
+    const stopped = () => reasonOf(getTenant as RpcOf, { name: "tenants/gated" });
+    await expect.poll(stopped, { timeout: 1_000, interval: 20 }).toBe("TENANT_NOT_ACTIVE");
+    const reasons = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await reasonOf(rpc, {})]));
+    expect(reasons).toEqual(RPCS.map(({ name }) => [name, "TENANT_NOT_ACTIVE"]));
+    expect((await ended).reason).toBe("TENANT_NOT_ACTIVE");
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
   });
 
   const seed = Number(process.env.SEED ?? 20_260_202);
@@ -98,31 +99,6 @@ describe.skipIf(redisUrl === "")("two nodes on one database", () => {
       const [start = 0] = seen.get(name) ?? [];
       expect(seen.get(name)).toEqual(Array.from({ length: writes - start + 1 }, (_, i) => start + i));
     }
-  });
-
-  it("serve a steady load through a rolling restart without a failed call", async () => {
-    let stopped = false;
-    let calls = 0;
-    const failures: string[] = [];
-    // As a load balancer does: to the node that is up, and away from it before it stops.
-    let target: TestApp = second;
-    const load = Array.from({ length: 8 }, async () => {
-      while (!stopped) {
-        await target.admin.tenants.listTenants({ pageSize: 1 }).catch((error: unknown) => {
-          failures.push(`${Code[ConnectError.from(error).code]} ${ConnectError.from(error).message}`);
-        });
-        calls += 1;
-      }
-    });
-    await first.stop();
-    first = await startTestApp(database, { settings, adminKey: first.adminKey });
-    target = first;
-    await second.stop();
-    second = await startTestApp(database, { settings, adminKey: first.adminKey });
-    stopped = true;
-    await Promise.all(load);
-    expect(failures).toEqual([]);
-    expect(calls).toBeGreaterThan(50);
   });
 });
 
