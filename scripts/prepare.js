@@ -10,9 +10,13 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 // and the scripts that put Node and Postgres in place (package.json's allowScripts says which may run).
 const INSTALL = ["ci", "--include=dev", "--include=optional", "--ignore-scripts=false", "--loglevel=error"];
 const APT_TIMEOUT_MS = 300_000;
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 
 installPackages();
-if (process.argv.includes("--redis")) findRedis();
+if (process.argv.includes("--tests")) {
+  findRedis();
+  findBrowser();
+}
 
 function installPackages() {
   const hash = createHash("sha256");
@@ -47,14 +51,24 @@ function patchPackages() {
 // The suites of the Redis side run on a real server: REDIS_URL, one on PATH, or Debian's.
 function findRedis() {
   if (process.env.REDIS_URL || onPath("redis-server") || onPath("valkey-server")) return;
-  if (process.getuid?.() === 0 && onPath("apt-get")) installRedis();
+  installDebian("redis-server");
   if (onPath("redis-server")) return;
   console.error("No Redis: the suites of the Redis side are skipped. Install redis-server, or set REDIS_URL.");
   if (process.env.CI === "true") process.exit(1);
 }
 
-function installRedis() {
-  console.log("Installing redis-server for the tests (once) ...");
+// The suite of the browser runs in Chromium. A person's machine gets none unasked: it is a hundred times Redis' size.
+function findBrowser() {
+  if (process.env.CI !== "true" || BROWSERS.some(onPath)) return;
+  installDebian("chromium");
+  if (BROWSERS.some(onPath)) return;
+  console.error("CI has no Chromium, and it could not be installed.");
+  process.exit(1);
+}
+
+function installDebian(name) {
+  if (process.getuid?.() !== 0 || !onPath("apt-get")) return;
+  console.log(`Installing ${name} for the tests (once) ...`);
   const apt = (...args) =>
     execFileSync("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=60", ...args], {
       env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
@@ -67,13 +81,13 @@ function installRedis() {
   try {
     apt("update");
     if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
-    apt("install", "-y", "--no-install-recommends", "redis-server");
+    apt("install", "-y", "--no-install-recommends", name);
   } catch (error) {
     const why = String(error.stderr ?? "")
       .trim()
       .split("\n")
       .at(-1);
-    console.error(`redis-server could not be installed: ${why || error.message}`);
+    console.error(`${name} could not be installed: ${why || error.message}`);
   } finally {
     if (ours) rmSync(policy, { force: true });
   }

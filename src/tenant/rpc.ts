@@ -52,15 +52,16 @@ export function tenantRpc(deps: TenantRpcDeps): Mount {
     getTenant: (request, ctx) => {
       const tenantId = id(request.name);
       const known = fromMemory(deps, ctx, tenantId, request.consistency);
-      if (known) return cachedAnswer(known);
-      return getTenant(deps, ctx, tenantId).then((tenant) => ({ tenant: toTenant(tenant) }));
+      if (known && !isBrowser(ctx)) return cachedAnswer(known);
+      const found = known ? Promise.resolve(known) : getTenant(deps, ctx, tenantId);
+      return found.then((tenant) => ({ tenant: toTenant(shown(ctx, tenant)) }));
     },
     batchGetTenants: async (request, ctx) => {
       if (request.names.length > BATCH_MAX) throw invalidField("names", `must be at most ${BATCH_MAX}`);
       const ids = request.names.map((name, index) => parseId(name, "tenants", `names[${index}]`));
       const known = ids.map((tenantId) => fromMemory(deps, ctx, tenantId, request.consistency));
       const tenants = known.includes(undefined) ? await batchGetTenants(deps, ctx, ids) : known;
-      return { tenants: tenants.flatMap((tenant) => (tenant ? [toTenant(tenant)] : [])) };
+      return { tenants: tenants.flatMap((tenant) => (tenant ? [toTenant(shown(ctx, tenant))] : [])) };
     },
     listTenants: async (request, ctx) => {
       const { items, token } = await listTenants(deps, ctx, request);
@@ -113,6 +114,15 @@ export function tenantRpc(deps: TenantRpcDeps): Mount {
     },
     watchTenants: (request, ctx) => watchTenants(deps, ctx, request),
   });
+}
+
+// A key of the role "client" is in the hands of whoever opens the page.
+function isBrowser(ctx: Ctx): boolean {
+  return ctx.principal.bindings.every(({ role }) => role === "client");
+}
+
+function shown(ctx: Ctx, tenant: Tenant): Tenant {
+  return isBrowser(ctx) ? { ...tenant, labels: {}, legalHolds: [] } : tenant;
 }
 
 /** As AIP-231 has it. */

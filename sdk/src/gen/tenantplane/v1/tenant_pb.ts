@@ -1794,7 +1794,7 @@ export const TenantService: GenService<{
     output: typeof CreateTenantResponseSchema;
   },
   /**
-   * Reads one tenant; soft-deleted ones too.
+   * Reads one tenant; soft-deleted ones too. The role "client" is shown neither labels nor legal holds.
    *
    * @generated from rpc tenantplane.v1.TenantService.GetTenant
    */
