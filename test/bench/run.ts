@@ -4,6 +4,7 @@ import { coldStart } from "./cold-start.ts";
 import { createTenant } from "./create-tenant.ts";
 import { getTenant } from "./get-tenant.ts";
 import { getTenantOverHttp } from "./get-tenant-over-http.ts";
+import { importTenants } from "./import-tenants.ts";
 import { listTenants } from "./list-tenants.ts";
 import { purgeTenants } from "./purge-tenants.ts";
 import { type Benchmark, createBench } from "./support/bench.ts";
@@ -15,6 +16,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   getTenant,
   getTenantOverHttp,
   createTenant,
+  importTenants,
   watchTenants,
   coldStart,
   listTenants,

@@ -102,6 +102,20 @@ describe("an import", () => {
     expect(readFileSync(errors, "utf8").trim().split("\n")).toHaveLength(60);
   });
 
+  it("shows a bar to a person at a terminal, on standard error alone", async () => {
+    const { path } = many("bar", 30);
+    const { isTTY } = process.stderr;
+    process.stderr.isTTY = true;
+    const { code, out, err } = await importFile(path).finally(() => {
+      process.stderr.isTTY = isTTY;
+    });
+    expect([code, out, err]).toEqual([
+      0,
+      "",
+      expect.stringMatching(/ 0% \| 0 lines, 0 failed .*\n?.*30 created, 0 failed\.\n$/s),
+    ]);
+  });
+
   it("tried dry finds the same faults, and writes nothing", async () => {
     const path = file(
       "dry.ndjson",
