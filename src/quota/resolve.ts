@@ -41,8 +41,6 @@ export interface ResolvedLimit {
   readonly steps: readonly Step[];
   /** When it next changes by itself; Infinity when it will not. */
   readonly nextChangeAt: number;
-  /** The running period is not the one on record: that one waits to be settled. */
-  readonly unsettled: boolean;
   /** The period on record is of another rule, and will not end by itself. */
   readonly replaced: boolean;
 }
@@ -91,53 +89,68 @@ export function compile(facts: QuotaFacts, meters: { has(meterId: string): boole
 const NONE: readonly EffectiveLimit[] = [];
 
 function resolveOwn(facts: QuotaFacts, holder: Holder, limitId: string, at: ResolveAt): ResolvedLimit | undefined {
-  const { now } = at;
-  const { tenant, plan } = facts;
+  const { tenant, plan, overrides } = facts;
   const planned = plan.limits.find((limit) => limit.limitId === limitId);
-  const override = overrideOf(facts.overrides, limitId, now);
+  const override = overrideOf(overrides, limitId, at.now);
   const limit = override?.limit ?? planned;
   if (!limit) return undefined;
+  const window = windowOf(limit, tenant, at);
+  const recorded = recordedOf(facts, limit, window);
+  const grants = grantsOf(facts, limit, recorded.unsettled ? window : undefined);
+  const inForce = grants.filter((grant) => counts(grant, at.now));
+  const steps = stepsTo({ tenant, planned, override, rollover: recorded.rollover, grants: inBurnOrder(inForce) });
+  const amount = steps.at(-1)?.amount ?? 0n;
+  const source = inForce.length > 0 ? "GRANT" : override ? "OVERRIDE" : "PLAN";
+  const origin = `${tenant.planId}@${tenant.planVersion}${override ? `+${override.overrideId}@${override.revision}` : ""}`;
+  const turns = [
+    ...overrides.filter((candidate) => candidate.limit.limitId === limitId).map(({ expiresAt }) => expiresAt),
+    ...grants.flatMap(({ startsAt, expiresAt }) => [startsAt, expiresAt]),
+  ].filter((turn) => turn !== null && turn > at.now);
+  return {
+    effective: makeEffective({ holder, limit, amount, source, window, origin }),
+    steps,
+    nextChangeAt: Math.min(window?.endAt ?? Number.POSITIVE_INFINITY, ...turns.map(Number)),
+    replaced: recorded.replaced,
+  };
+}
+
+/** What the period on record of a limit says of the running one. */
+function recordedOf({ periods }: QuotaFacts, { limitId, rule }: Limit, window: Window | undefined) {
+  const period = periods.find((candidate) => candidate.limitId === limitId);
+  if (rule.kind !== "PERIOD" || !period) return { rollover: 0n, unsettled: false, replaced: false };
+  if (period.windowId !== window?.id) {
+    return { rollover: 0n, unsettled: true, replaced: !isWindowOf(rule, period.windowId) };
+  }
+  const [left, most] = [BigInt(period.rolloverAmount), BigInt(rule.rolloverMax)];
+  return { rollover: left < most ? left : most, unsettled: false, replaced: false };
+}
+
+/** The way from the plan's amount to the effective one, as far as there is something on it. */
+function stepsTo(way: {
+  readonly tenant: QuotaFacts["tenant"];
+  readonly planned: Limit | undefined;
+  readonly override: QuotaOverride | undefined;
+  readonly rollover: bigint;
+  readonly grants: readonly QuotaGrant[];
+}): Step[] {
+  const { tenant, planned, override, rollover, grants } = way;
   const steps: Step[] = [];
+  let amount = BigInt(override?.limit.amount ?? planned?.amount ?? "0");
   if (planned) {
     const { planId, planVersion } = tenant;
     steps.push({ kind: "PLAN", planId, planVersion, amount: BigInt(planned.amount) });
   }
-  if (override) steps.push({ kind: "OVERRIDE", override, amount: BigInt(limit.amount) });
-  const window = windowOf(limit, tenant, at);
-  const period = facts.periods.find((candidate) => candidate.limitId === limitId);
-  const unsettled = window !== undefined && period !== undefined && period.windowId !== window.id;
-  const rolled = limit.rule.kind === "PERIOD" && period && !unsettled ? BigInt(period.rolloverAmount) : 0n;
-  const rolloverMax = limit.rule.kind === "PERIOD" ? BigInt(limit.rule.rolloverMax) : 0n;
-  const rollover = rolled < rolloverMax ? rolled : rolloverMax;
-  let amount = BigInt(limit.amount);
+  if (override) steps.push({ kind: "OVERRIDE", override, amount });
   if (rollover > 0n) {
     amount = saturate(amount + rollover);
     steps.push({ kind: "ROLLOVER", rollover, amount });
   }
-  const grants = grantsOf(facts, limit, unsettled ? window : undefined);
-  for (const grant of inBurnOrder(grants.filter((candidate) => counts(candidate, now)))) {
-    amount = saturate(amount + leftOf(grant));
-    steps.push({ kind: "GRANT", grant, left: leftOf(grant), amount });
+  for (const grant of grants) {
+    const left = leftOf(grant);
+    amount = saturate(amount + left);
+    steps.push({ kind: "GRANT", grant, left, amount });
   }
-  const source = steps.at(-1)?.kind === "GRANT" ? "GRANT" : override ? "OVERRIDE" : "PLAN";
-  const origin = `${tenant.planId}@${tenant.planVersion}${override ? `+${override.overrideId}@${override.revision}` : ""}`;
-  return {
-    effective: makeEffective({ holder, limit, amount, source, window, origin }),
-    steps,
-    nextChangeAt: Math.min(
-      window?.endAt ?? Number.POSITIVE_INFINITY,
-      ...later(
-        facts.overrides.filter((candidate) => candidate.limit.limitId === limitId).map(({ expiresAt }) => expiresAt),
-        now,
-      ),
-      ...later(
-        grants.flatMap(({ startsAt, expiresAt }) => [startsAt, expiresAt]),
-        now,
-      ),
-    ),
-    unsettled,
-    replaced: unsettled && limit.rule.kind === "PERIOD" && !isWindowOf(limit.rule, period.windowId),
-  };
+  return steps;
 }
 
 // A period that waits to be settled may have used the grants up: until that is known, only those begun since count.
@@ -158,7 +171,6 @@ function resolveShared(integrator: IntegratorFacts, limit: Limit, at: ResolveAt)
     effective: makeEffective({ holder, limit, amount, source: "INTEGRATOR", window, origin }),
     steps: [{ kind: "INTEGRATOR", integratorId, amount }],
     nextChangeAt: window?.endAt ?? Number.POSITIVE_INFINITY,
-    unsettled: false,
     replaced: false,
   };
 }
@@ -197,8 +209,4 @@ function windowOf({ rule }: Limit, origin: PeriodOrigin, at: ResolveAt): Window 
 
 function saturate(amount: bigint): bigint {
   return amount < AMOUNT_MAX ? amount : AMOUNT_MAX;
-}
-
-function later(instants: readonly (number | null)[], now: number): number[] {
-  return instants.filter((at): at is number => at !== null && at > now);
 }

@@ -1,33 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { inBurnOrder, type QuotaGrant, reachOf, rolloverOf } from "../../src/quota/grant.ts";
+import { grantOf } from "./support/grant.ts";
 
 /** Seen on failure by fast-check; SEED=<number> repeats a run. */
 const SEED = process.env.SEED ? { seed: Number(process.env.SEED) } : {};
 
-function grant(grantId: string, parts: Partial<QuotaGrant>): QuotaGrant {
-  return {
-    uid: grantId,
-    tenantUid: "t",
-    tenantId: "acme",
-    grantId,
-    limitId: "l",
-    amount: "100",
-    usableAmount: "100",
-    usedAmount: "0",
-    priority: 0,
-    startsAt: 0,
-    expiresAt: null,
-    voidedAt: null,
-    ended: false,
-    reason: "",
-    creator: "",
-    revision: 1,
-    createdAt: 0,
-    updatedAt: 0,
-    ...parts,
-  };
-}
+const grant = (grantId: string, parts: Partial<QuotaGrant>) => grantOf(100n, { ...parts, grantId });
 
 describe("grants", () => {
   // The order that OpenMeter's engine has: priority, then the earliest expiry, then the oldest.
@@ -53,10 +32,7 @@ describe("grants", () => {
     [1_170n, [70n, 50n]],
     [9_999n, [70n, 50n]],
   ] as const)("are reached after the limit's own amount and its rollover: %d used", (used, reached) => {
-    const grants = [
-      grant("second", { priority: 1, amount: "50", usableAmount: "50" }),
-      grant("first", { usedAmount: "30" }),
-    ];
+    const grants = [grant("second", { priority: 1, usableAmount: "50" }), grant("first", { usedAmount: "30" })];
     const reach = reachOf({ base: 1_000n, rollover: 50n, used }, grants);
     expect(reach.map((row) => row.reached)).toEqual(reached);
     expect(reach.map((row) => row.grant.grantId)).toEqual(["first", "second"]);

@@ -5,6 +5,8 @@ import type { QuotaGrant, QuotaPeriod } from "../../src/quota/grant.ts";
 import { windowAt } from "../../src/quota/period.ts";
 import { type QuotaFacts, resolveLimits } from "../../src/quota/resolve.ts";
 import { runningPeriod, settle, usableAtEnd } from "../../src/quota/settle.ts";
+import { limitOf } from "../support/limit.ts";
+import { grantOf } from "./support/grant.ts";
 
 /** Seen on failure by fast-check; SEED=<number> repeats a run. */
 const SEED = process.env.SEED ? { seed: Number(process.env.SEED) } : {};
@@ -13,22 +15,11 @@ const ORIGIN = { uid: "t1", tenantId: "acme", timeZone: "Europe/Berlin", created
 
 function limit(amount: bigint, rolloverMax: bigint): Limit {
   const rule: LimitRule = { kind: "PERIOD", duration: "P1M", anchor: "ANNIVERSARY", rolloverMax: String(rolloverMax) };
-  const policies = {
-    mode: "HARD",
-    overageCap: "0",
-    failPolicy: "CLOSED",
-    safeAmount: "0",
-    warningPercents: [],
-  } as const;
-  return { limitId: "messages", meter: "messages", amount: String(amount), rule, ...policies };
+  return limitOf({ limitId: "messages", meter: "messages", amount: String(amount), rule });
 }
 
-function grant(grantId: string, amount: bigint, parts: Partial<QuotaGrant> = {}): QuotaGrant {
-  const amounts = { amount: String(amount), usableAmount: String(amount), usedAmount: "0" };
-  const owner = { uid: grantId, tenantUid: "t1", tenantId: "acme", grantId, limitId: "messages" };
-  const life = { startsAt: 0, expiresAt: null, voidedAt: null, ended: false, createdAt: 0, updatedAt: 0, revision: 1 };
-  return { ...owner, ...amounts, ...life, priority: 0, reason: "", creator: "", ...parts };
-}
+const grant = (grantId: string, amount: bigint, parts: Partial<QuotaGrant> = {}) =>
+  grantOf(amount, { ...parts, grantId });
 
 function period(parts: Partial<QuotaPeriod> = {}): QuotaPeriod {
   const running = runningPeriod(ORIGIN, limit(100n, 50n), true, ORIGIN.createdAt);

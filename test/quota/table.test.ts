@@ -3,6 +3,7 @@ import type { Limit } from "../../src/limit.ts";
 import { createQuotaTable, type QuotaTable } from "../../src/quota/table.ts";
 import { createTenantTable, type TenantTable } from "../../src/tenant/table.ts";
 import type { Tenant } from "../../src/tenant/tenant.ts";
+import { limitOf } from "../support/limit.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -28,17 +29,8 @@ function apply(noun: Noun, after: object | null, before: object | null = null): 
 }
 
 function limit(amount: number): Limit {
-  return {
-    limitId: "messages",
-    meter: "messages",
-    amount: String(amount),
-    mode: "HARD",
-    overageCap: "0",
-    failPolicy: "CLOSED",
-    safeAmount: "0",
-    warningPercents: [],
-    rule: { kind: "PERIOD", duration: "P1M", anchor: "CALENDAR", rolloverMax: "0" },
-  };
+  const rule = { kind: "PERIOD", duration: "P1M", anchor: "CALENDAR", rolloverMax: "0" } as const;
+  return limitOf({ limitId: "messages", meter: "messages", amount: String(amount), rule });
 }
 
 function putTenant(tenantId: string, parts: Partial<Tenant> = {}): void {
