@@ -36,7 +36,8 @@ export async function readStates(
   const isSeats = ({ limit }: EffectiveLimit) => limit.meter === SEATS_METER;
   const meters = [...new Set(limits.filter((effective) => !isSeats(effective)).map(({ limit }) => limit.meter))];
   const [hot, seats] = await Promise.all([
-    meters.length > 0 ? deps.checks.read(tenantId, meters) : [],
+    // What this node has not heard of yet, nobody has used here.
+    meters.length > 0 && deps.quotas.quotasOf(tenantId) ? deps.checks.read(tenantId, meters) : [],
     readSeats(deps, ctx, limits.filter(isSeats)),
   ]);
   const states = new Map([...hot, ...seats].map((state) => [state.effective.key, state]));
