@@ -367,6 +367,7 @@ function memoryOf(sql: Sql, parts: { table: TenantTable; quotas: QuotaTable; aut
       for (const change of changes) {
         forget(change);
         if (change.noun === "tenant" && change.after) table.note(change.after as Tenant);
+        quotas.apply(change);
       }
     },
     // The bound is read before the rows: what commits in between is applied twice, which the tables don't mind.

@@ -55,6 +55,8 @@ export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MA
 
   const windowAt = createWindows();
 
+  // What stops a tenant or lowers a limit must not wait for a long transaction of somebody else.
+  const find = (tenantId: string) => tenants.newest(tenants.byId(tenantId)?.uid ?? "");
   const integratorOf = (tenant: Tenant) => integrators.get(tenant.integratorUid ?? "");
   const factsFor = (tenant: Tenant): QuotaFacts | undefined => {
     const plan = plans.get(tenant.planUid)?.get(tenant.planVersion);
@@ -76,7 +78,7 @@ export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MA
   const parts: Parts = { plans, integrators, meters, overrides, grants, periods };
   return {
     quotasOf(tenantId) {
-      const tenant = tenants.byId(tenantId);
+      const tenant = find(tenantId);
       if (!tenant) return undefined;
       const at = now();
       const known = compiled.get(tenant.uid);
@@ -84,7 +86,7 @@ export function createQuotaTable(deps: QuotaTableDeps, compiledMax = COMPILED_MA
       return fresh && at < known.quotas.nextChangeAt ? known.quotas : compileFor(tenant, at);
     },
     factsOf(tenantId) {
-      const tenant = tenants.byId(tenantId);
+      const tenant = find(tenantId);
       return tenant && factsFor(tenant);
     },
     meterKind: (meterId) => meters.get(meterId),

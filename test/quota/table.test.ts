@@ -104,6 +104,14 @@ describe("the node's table of limits", () => {
     expect([after?.limits[0]?.amount, after?.state, after?.epoch]).toEqual([9n, "SUSPENDED", 2]);
   });
 
+  it("knows of a suspension before its place in the log is known", () => {
+    putTenant("acme");
+    const before = table.quotasOf("acme")?.state;
+    const tenant = tenants.byId("acme") as Tenant;
+    tenants.note({ ...tenant, state: "SUSPENDED", epoch: 2, revision: 2 });
+    expect([before, table.quotasOf("acme")?.state, table.quotasOf("acme")?.epoch]).toEqual(["ACTIVE", "SUSPENDED", 2]);
+  });
+
   it("gives all tenants of an integrator its new limits", () => {
     const integrator = { uid: "i1", integratorId: "north", limits: [limit(10)], revision: 1, createdAt: 0 };
     apply("integrator", integrator);
