@@ -159,11 +159,13 @@ export async function* live(
   let position = after;
   for (let batch = await subscription.next(); batch; batch = await subscription.next()) {
     if (comparePositions(batch.position, position) <= 0) continue;
-    // A batch that straddles the start holds transactions that the reader has: they are dropped one by one.
+    const [first] = batch.changes;
+    const straddles = first !== undefined && comparePositions(first, position) <= 0;
     const start = position;
-    const changes = batch.changes.filter((change) => comparePositions(change, start) > 0);
     position = batch.position;
-    yield changes.length === batch.changes.length ? batch : { changes, position };
+    // A batch that straddles the start holds transactions that the reader has: they are dropped one by one.
+    if (straddles) yield { changes: batch.changes.filter((change) => comparePositions(change, start) > 0), position };
+    else yield batch;
   }
   const token = deps.token(position);
   if (subscription.closedBy() === "too slow") {

@@ -108,12 +108,18 @@ async function* runStream(
         if (!each) await permit(rpc, caller, request);
       },
     };
-    const answers = supervise(supervision, (requests, signal) => {
+    const stream = supervise(supervision, (requests, signal) => {
       const of = { caller, request, deadline: Number.POSITIVE_INFINITY, signal: () => signal };
       const answer = handler(request ?? requests, new CallContext(rpc, run, call, of));
       return Symbol.asyncIterator in answer ? answer : once(answer);
     });
-    for await (const answer of answers) yield create(method.output, answer as MessageInitShape<typeof method.output>);
+    try {
+      type Answer = MessageInitShape<typeof method.output>;
+      for await (const answer of stream.answers) yield create(method.output, answer as Answer);
+    } finally {
+      stream.end();
+    }
+    stream.requireWhole();
     run.end("ok");
   } catch (error) {
     throw run.fail(error);

@@ -21,43 +21,55 @@ export interface Supervision {
 /** How often a stream's caller is checked anew: a revoked key and a suspended tenant end their streams within a second. */
 const RECHECK_MS = 500;
 
+/** A stream under way. */
+export interface Supervised<T> {
+  readonly answers: AsyncIterable<T>;
+  /** Throws SHUTTING_DOWN when the last answer is only the last because the node stops. */
+  requireWhole(): void;
+  /** Ends the handler, and all that watches over it. */
+  end(): void;
+}
+
 /**
  * Passes on what a handler yields until it has no more, its caller goes away or is refused, or the node stops. `open`
  * starts the handler; the signal that it is given aborts in all of these cases.
  */
-export async function* supervise<T>(
+export function supervise<T>(
   supervision: Supervision,
   open: (requests: AsyncIterable<Message>, signal: AbortSignal) => AsyncIterable<T>,
-): AsyncGenerator<T> {
+): Supervised<T> {
   const { caller, recheck, draining } = supervision;
   const over = new AbortController();
-  const end = (error: unknown) => {
+  const breakOff = (error: unknown) => {
     over.abort(error);
     requests.interrupt(error);
     answers.interrupt(error);
   };
   // A refused or unreadable request ends the stream, whatever the handler makes of it.
-  const requests = interruptible(supervision.requests ?? nothing(), end);
+  const requests = interruptible(supervision.requests ?? nothing(), breakOff);
   const answers = interruptible(open(requests, over.signal));
   let cutShort = false;
-  const leave = () => end(goneError(caller));
+  const leave = () => breakOff(goneError(caller));
   const drain = () => {
     if (supervision.onDrain === "finish") cutShort = requests.interrupt();
-    else end(drainError());
+    else breakOff(drainError());
   };
   const stopRechecking = every(RECHECK_MS, recheck, (error) => {
     // A database that is away for a moment refuses nobody.
-    if (toDomainError(error).code !== "unavailable") end(error);
+    if (toDomainError(error).code !== "unavailable") breakOff(error);
   });
   const stopListening = [onAbort(caller, leave), supervision.requests ? onAbort(draining, drain) : () => {}];
-  try {
-    yield* answers;
-    if (cutShort) throw drainError();
-  } finally {
-    stopRechecking();
-    for (const stop of stopListening) stop();
-    over.abort();
-  }
+  return {
+    answers,
+    requireWhole() {
+      if (cutShort) throw drainError();
+    },
+    end() {
+      stopRechecking();
+      for (const stop of stopListening) stop();
+      over.abort();
+    },
+  };
 }
 
 function onAbort(signal: AbortSignal, listener: () => void): () => void {

@@ -14,7 +14,7 @@ import type { Position } from "../change/store.ts";
 import { parsePosition } from "../change/token.ts";
 import { type Ctx, rowScope } from "../context.ts";
 import { DomainError, Problems } from "../errors.ts";
-import { sleep } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { RowScope, Sql } from "../platform/postgres.ts";
 import { durationMs } from "../server/convert.ts";
 import { toTenant } from "./convert-rpc.ts";
@@ -25,6 +25,7 @@ import { filterView, type Tenant } from "./tenant.ts";
 
 export interface WatchDeps {
   readonly sql: Sql;
+  readonly clock: Clock;
   readonly hub: Hub;
   readonly table: TenantTable;
   /** Where the table stands. */
@@ -47,19 +48,20 @@ export async function* watchTenants(deps: WatchDeps, ctx: Ctx, request: WatchTen
   const subscription = deps.hub.subscribe();
   const close = () => subscription.close();
   ctx.signal.addEventListener("abort", close, { once: true });
+  const resumed = request.resumeToken !== "";
   try {
-    if (request.resumeToken === "") {
-      yield* fromStart(deps, view, subscription, false);
-      return;
+    if (resumed) {
+      const after = parsePosition(deps.database, request.resumeToken, "resume_token");
+      try {
+        yield* beat(deps, view, after, follow(deps, subscription, after));
+        return;
+      } catch (error) {
+        const compacted = error instanceof DomainError && error.reason === "REVISION_COMPACTED";
+        if (!compacted || !request.resyncOnCompaction) throw error;
+      }
     }
-    const after = parsePosition(deps.database, request.resumeToken, "resume_token");
-    try {
-      yield* beat(deps, view, after, follow(deps, subscription, after));
-    } catch (error) {
-      const compacted = error instanceof DomainError && error.reason === "REVISION_COMPACTED";
-      if (!compacted || !request.resyncOnCompaction) throw error;
-      yield* fromStart(deps, view, subscription, true);
-    }
+    const position = yield* initialState(deps, view, resumed);
+    yield* beat(deps, view, position, live(deps, subscription, position));
   } finally {
     ctx.signal.removeEventListener("abort", close);
     subscription.close();
@@ -82,12 +84,8 @@ function parseRequest(ctx: Ctx, request: WatchTenantsRequest): View {
   return { scope: rowScope(ctx.principal), filter, heartbeatMs, signal: ctx.signal };
 }
 
-async function* fromStart(
-  deps: WatchDeps,
-  view: View,
-  subscription: ReturnType<Hub["subscribe"]>,
-  resync: boolean,
-): AsyncGenerator<Message> {
+// Yields the state of now; returns its position. A generator of its own, so that nothing of the state is kept afterwards.
+async function* initialState(deps: WatchDeps, view: View, resync: boolean): AsyncGenerator<Message, Position> {
   await deps.refresh();
   // Read in one turn of the event loop: the copy is exactly the state at the position.
   const position = deps.position();
@@ -101,7 +99,7 @@ async function* fromStart(
     const resumeToken = complete ? deps.token(position) : "";
     yield { events, resumeToken, initialStateComplete: complete, resync: resync && start === 0 };
   }
-  yield* beat(deps, view, position, live(deps, subscription, position));
+  return position;
 }
 
 // Turns batches into messages, and silence into heartbeats that carry the position of what was sent: the node itself may
@@ -112,33 +110,36 @@ async function* beat(
   start: Position,
   batches: AsyncGenerator<Batch>,
 ): AsyncGenerator<Message> {
+  const { monotonic } = deps.clock;
   let newest = start;
+  let sentAt = monotonic();
   let next = batches.next();
-  const timers = new AbortController();
   try {
-    for (let quiet = pause(view, timers); ; ) {
-      const result = await Promise.race([next, quiet]);
-      if (result === "quiet") {
-        yield { resumeToken: deps.token(newest) };
-        quiet = pause(view, timers);
-        continue;
+    for (;;) {
+      const result = await orSilence(next, sentAt + view.heartbeatMs - monotonic());
+      if (result?.done) return;
+      if (result) {
+        newest = result.value.position;
+        next = batches.next();
       }
-      if (result.done) return;
-      newest = result.value.position;
-      next = batches.next();
-      const message = messageOf(deps, view, result.value);
-      if (message) yield message;
+      const silent = monotonic() - sentAt >= view.heartbeatMs;
+      const message = result ? messageOf(deps, view, result.value) : undefined;
+      if (!message && !silent) continue;
+      sentAt = monotonic();
+      yield message ?? { resumeToken: deps.token(newest) };
     }
   } finally {
-    timers.abort();
     next.catch(() => {});
   }
 }
 
-function pause(view: View, timers: AbortController): Promise<"quiet"> {
-  const quiet = sleep(view.heartbeatMs, timers.signal).then(() => "quiet" as const);
-  quiet.catch(() => {});
-  return quiet;
+// What was awaited, or undefined when it takes longer.
+function orSilence<T>(awaited: Promise<T>, ms: number): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.max(0, ms), undefined);
+    const done = () => clearTimeout(timer);
+    awaited.then(resolve, reject).then(done);
+  });
 }
 
 const shared = new WeakMap<Batch, WatchTenantsResponse>();

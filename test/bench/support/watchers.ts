@@ -22,7 +22,7 @@ export type WatchOrder =
 export interface Heard {
   /** When the last stream heard the last change, in epoch milliseconds. */
   readonly at: number;
-  /** Messages of all streams meanwhile. */
+  /** Messages with changes to all streams meanwhile. */
   readonly messages: number;
 }
 
@@ -105,7 +105,7 @@ function take(watcher: Watcher, bytes: Buffer): void {
     const { events, initialStateComplete: complete } = fromBinary(WatchTenantsResponseSchema, bytes);
     known = { bytes, changes: events.filter((event) => event.kind !== Kind.INITIAL).length, complete };
   }
-  watcher.messages += 1;
+  watcher.messages += known.changes > 0 ? 1 : 0;
   watcher.changes += known.changes;
   watcher.complete ||= known.complete;
 }
