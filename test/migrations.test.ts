@@ -8,6 +8,7 @@ let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: Sql;
 let owner: postgres.Sql;
 const [mine, other] = [crypto.randomUUID(), crypto.randomUUID()];
+const integrators = { mine: crypto.randomUUID(), other: crypto.randomUUID() };
 
 beforeAll(async () => {
   database = await createDatabase();
@@ -23,7 +24,7 @@ beforeAll(async () => {
       [mine, "mine"],
       [other, "other"],
     ] as const) {
-      const integrator = crypto.randomUUID();
+      const integrator = integrators[id];
       await tx`insert into integrator (uid, integrator_id, display_name, revision, created_at, updated_at)
         values (${integrator}, ${id}, ${id}, 1, now(), now())`;
       await tx`insert into tenant (uid, tenant_id, display_name, state, suspensions, legal_holds, integrator_uid,
@@ -69,6 +70,7 @@ afterAll(async () => {
 });
 
 const tenantScope: RowScope = { platform: false, tenants: [mine], integrators: [], actor: "mine" };
+const integratorScope: RowScope = { platform: false, tenants: [], integrators: [integrators.mine], actor: "mine" };
 const nobody: RowScope = { platform: false, tenants: [], integrators: [], actor: "" };
 
 /** Every table of ours but the migrations' own, from the catalogue, so that a new one can't be forgotten. */
@@ -102,33 +104,66 @@ describe("row level security", () => {
     expect(names.length).toBeGreaterThan(10);
   });
 
-  it("shows a tenant its own rows of every table and no others", async () => {
-    const names = await tables();
-    const counts = Object.fromEntries(
-      await Promise.all(names.map(async (table) => [table, await count(tenantScope, table)])),
+  it("shows a tenant and an integrator their own rows of every table and no others", async () => {
+    const counts = await Promise.all(
+      (await tables()).map(async (table) => [
+        table,
+        [await count(tenantScope, table), await count(integratorScope, table)],
+      ]),
     );
-    expect(counts).toEqual({
-      api_key: 1,
-      audit_entry: 1,
-      change: 1,
-      change_floor: 0,
-      idempotency: 1,
-      integrator: 0,
-      meter: 1,
-      node_secret: 0,
-      plan: 1,
-      plan_version: 1,
-      quota_grant: 1,
-      quota_override: 1,
-      quota_period: 1,
-      seat_count: 1,
-      tenant: 1,
-      tenant_user: 1,
-      transition: 1,
-      webhook_cursor: 0,
-      webhook_delivery: 1,
-      webhook_endpoint: 1,
+    expect(Object.fromEntries(counts)).toEqual({
+      api_key: [1, 1],
+      audit_entry: [1, 1],
+      change: [1, 1],
+      change_floor: [0, 0],
+      idempotency: [1, 1],
+      integrator: [0, 1],
+      meter: [1, 1],
+      node_secret: [0, 0],
+      plan: [1, 1],
+      plan_version: [1, 1],
+      quota_grant: [1, 1],
+      quota_override: [1, 1],
+      quota_period: [1, 1],
+      seat_count: [1, 1],
+      tenant: [1, 1],
+      tenant_user: [1, 1],
+      transition: [1, 1],
+      webhook_cursor: [0, 0],
+      webhook_delivery: [1, 1],
+      webhook_endpoint: [1, 1],
     });
+  });
+
+  it("lets a tenant and an integrator change, remove, take and give away no row of another, of any table", async () => {
+    const owned = await owner<{ name: string; column: string }[]>`
+      select relname as name, attname as "column" from pg_class join pg_attribute on attrelid = pg_class.oid
+      where relkind = 'r' and relnamespace = 'public'::regnamespace
+        and (attname = 'tenant_uid' or (relname = 'tenant' and attname = 'uid')) order by relname`;
+    const attempt = (scope: RowScope, statement: string) =>
+      writeAs(app, scope, 5_000, async (tx) => {
+        const { count: rows } = await tx.unsafe(statement);
+        // A write that row level security lets through must not stay.
+        throw new Error(`${rows} rows`);
+      }).catch((error: { code?: string; message?: string }) => error.code ?? error.message);
+    const outcomes = await Promise.all(
+      [tenantScope, integratorScope].flatMap((scope) =>
+        owned.flatMap(({ name, column }) => [
+          attempt(scope, `update ${name} set ${column} = ${column} where ${column} = '${other}'`),
+          attempt(scope, `update ${name} set ${column} = '${mine}' where ${column} = '${other}'`),
+          attempt(scope, `delete from ${name} where ${column} = '${other}'`),
+        ]),
+      ),
+    );
+    // Nothing was there to be written, or the database refused.
+    expect(outcomes.filter((outcome) => outcome !== "0 rows" && outcome !== "42501")).toEqual([]);
+    const given = await Promise.all(
+      owned
+        .filter(({ name }) => name !== "tenant")
+        .map(({ name }) => attempt(tenantScope, `update ${name} set tenant_uid = '${other}'`)),
+    );
+    expect(given.filter((outcome) => outcome !== "0 rows" && outcome !== "42501")).toEqual([]);
+    expect(owned.length).toBeGreaterThan(10);
   });
 
   it("lets a tenant write no row of another", async () => {

@@ -29,19 +29,25 @@ export async function listAuditEntries(
   const size = pageSize(input.pageSize);
   const query = [ctx.method, ctx.principal.actor, input.filter];
   const [below] = decodePageToken(deps.seal, query, input.pageToken, deps.clock.now()) ?? [];
-  const position = below === undefined ? undefined : Number(below);
-  const rows = await readPage(deps, ctx, { filter: input.filter, position, ascending: false, limit: size + 1 });
+  const range = below === undefined ? {} : { below: Number(below) };
+  const rows = await readPage(deps, ctx, { filter: input.filter, ...range, ascending: false, limit: size + 1 });
   return cutPage(rows, size, (last) => encodePageToken(deps.seal, query, [last.id], deps.clock.now()));
 }
 
-/** Streams all entries that match, oldest first, a batch at a time. Throws INVALID_FIELDS. */
+/**
+ * Streams all entries that match and were there when it began, oldest first, a batch at a time: it ends however fast others
+ * are written. Throws INVALID_FIELDS.
+ */
 export async function* exportAuditEntries(deps: AuditDeps, ctx: Ctx, filter: string): AsyncIterable<AuditEntry[]> {
-  let position: number | undefined;
-  while (!ctx.signal.aborted) {
-    const rows = await readPage(deps, ctx, { filter, position, ascending: true, limit: EXPORT_BATCH });
-    if (rows.length > 0) yield rows;
-    position = rows.at(-1)?.id;
-    if (rows.length < EXPORT_BATCH) return;
+  const [newest] = await readPage(deps, ctx, { filter, ascending: false, limit: 1 });
+  if (!newest) return;
+  let above = 0;
+  while (above < newest.id) {
+    const range = { above, below: newest.id + 1 };
+    const rows = await readPage(deps, ctx, { filter, ...range, ascending: true, limit: EXPORT_BATCH });
+    if (rows.length === 0) return;
+    yield rows;
+    above = rows.at(-1)?.id ?? newest.id;
   }
 }
 
@@ -76,7 +82,7 @@ const DENIED_TIMEOUT_MS = 5_000;
 function readPage(
   deps: AuditDeps,
   ctx: Ctx,
-  query: { filter: string; position: number | undefined; ascending: boolean; limit: number },
+  query: { filter: string; above?: number; below?: number; ascending: boolean; limit: number },
 ): Promise<AuditEntry[]> {
   const parsed = parseFilter(query.filter, AUDIT_FILTER);
   const filter = parsed && filterToSql(parsed, 1);

@@ -29,21 +29,26 @@ export async function insertAuditEntry(sql: Queryable, entry: NewAuditEntry): Pr
       ${entry.callerAddress})`;
 }
 
-/** Entries that match, by id: descending below `position`, or ascending above it. */
+/** Entries that match, by id, with ids between two others. */
 export function selectAuditEntries(
   sql: Queryable,
   query: {
     filter: { text: string; params: unknown[] } | undefined;
-    position: number | undefined;
+    above?: number;
+    below?: number;
     ascending: boolean;
     limit: number;
   },
 ): Promise<AuditEntry[]> {
   const params = [...(query.filter?.params ?? [])];
   const conditions = query.filter ? [`(${query.filter.text})`] : [];
-  if (query.position !== undefined) {
-    params.push(query.position);
-    conditions.push(`id ${query.ascending ? ">" : "<"} $${params.length}`);
+  for (const [sign, id] of [
+    [">", query.above],
+    ["<", query.below],
+  ] as const) {
+    if (id === undefined) continue;
+    params.push(id);
+    conditions.push(`id ${sign} $${params.length}`);
   }
   params.push(query.limit);
   const where = conditions.length > 0 ? `where ${conditions.join(" and ")}` : "";
