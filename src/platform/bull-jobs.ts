@@ -29,6 +29,8 @@ const LOCK_MS = 15_000;
 const STALLED_MAX = 1_000;
 /** For people who look into the queue after a failure; the truth of what is due is elsewhere. */
 const KEEP_ENDED = { age: 3_600, count: 200 };
+/** A Redis on the same network takes leave in milliseconds. */
+const CLOSE_MS = 2_000;
 /** The longest that an idle worker waits before it looks for delayed runs anew. */
 const DRAIN_DELAY_S = 1;
 
@@ -96,8 +98,8 @@ export async function startBullJobs(options: BullJobsOptions): Promise<Jobs> {
       await settledWithin(options.drainTimeoutMs, running);
       stopping.abort();
       await Promise.allSettled(running);
-      await closed;
-      await queue.close();
+      // A Redis that is away must not keep a node from ending: what it was not told, the other nodes see.
+      await settledWithin(CLOSE_MS, [Promise.resolve(closed), queue.close()]);
       for (const client of [asking, waiting]) client.disconnect();
     },
   };

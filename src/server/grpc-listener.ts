@@ -53,7 +53,11 @@ export async function startGrpcListener(
     ? grpc.ServerCredentials.createSsl(null, [{ cert_chain: options.tls.cert, private_key: options.tls.key }])
     : grpc.ServerCredentials.createInsecure();
   const port = await bind(server, `${options.host}:${options.port}`, credentials);
+  let known = true;
   const setServing = (serving: boolean) => {
+    // Watchers are told of changes alone.
+    if (serving === known) return;
+    known = serving;
     for (const name of ["", ...names]) health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
   };
   return {
