@@ -17,6 +17,7 @@ export default defineConfig({
       "test/config.test.ts",
       "test/descriptor.test.ts",
       "test/errors.test.ts",
+      "test/evaluate/*.test.ts",
       "test/platform/batcher.test.ts",
       "test/quota/{check-parse,check-stream,check-wire,grant,period,rate-limit-fields,refusal,resolve,settle,table}.test.ts",
       "test/sdk/quota/*.test.ts",

@@ -39,3 +39,23 @@ export type Layer =
   | "RULE"
   | "DEFAULT"
   | "ERROR";
+
+/**
+ * The evaluation as a caller with a default gets it: the default where there is no value, and the error TYPE_MISMATCH where
+ * the value is of another type than the default.
+ */
+export function orDefault<T>(evaluation: Evaluation, fallback: T): Evaluation<T> {
+  const { value } = evaluation;
+  if (value === undefined) return { ...evaluation, value: fallback };
+  if (typeof value === typeof fallback) return evaluation as Evaluation<T>;
+  return {
+    value: fallback,
+    variant: undefined,
+    reason: "ERROR",
+    layer: "ERROR",
+    ruleId: undefined,
+    errorCode: "TYPE_MISMATCH",
+    errorMessage: `The value is a ${typeof value} and not a ${typeof fallback}`,
+    flagMetadata: evaluation.flagMetadata,
+  };
+}

@@ -1,0 +1,84 @@
+import type { Match } from "../clause.ts";
+import type { GroupDefinition, SegmentDefinition } from "../definition.ts";
+import { compileLogic, type Refer } from "../logic/compile.ts";
+import type { Expression } from "../logic/expression.ts";
+import { isTruthy } from "../logic/truthy.ts";
+import { type ClauseTools, compileAttribute, compileClause } from "./clause.ts";
+import { HASH_START, type HashState, hashFurther } from "./murmur3.ts";
+import { Fault, type Predicate, type Scope } from "./scope.ts";
+import { compileUnit } from "./serve.ts";
+
+/** Who is in a segment by name. */
+export interface Members {
+  readonly included: ReadonlySet<string>;
+  readonly excluded: ReadonlySet<string>;
+}
+
+/** A segment to evaluate. */
+export interface CompiledSegment {
+  readonly contains: Predicate;
+  /** What `{"$ref": …}` stands for. */
+  readonly value: Expression;
+}
+
+/** What matches need from outside. */
+export interface MatchTools extends ClauseTools {
+  readonly refer: Refer;
+}
+
+/** Compiles a match. */
+export function compileMatch(match: Match, tools: MatchTools): Predicate {
+  if ("logic" in match) {
+    const expression = compileLogic(match.logic, tools.refer);
+    return (scope) => isTruthy(expression(scope.context, scope));
+  }
+  const clauses = match.clauses.map((clause) => compileClause(clause, tools));
+  const [first, second] = clauses;
+  if (first === undefined) return () => true;
+  if (second === undefined) return first;
+  if (clauses.length === 2) return (scope) => first(scope) && second(scope);
+  return (scope) => clauses.every((clause) => clause(scope));
+}
+
+/** Compiles a segment. `members` gives its membership at the time of an evaluation. */
+export function compileSegment(
+  segment: SegmentDefinition,
+  members: () => Members | undefined,
+  tools: MatchTools,
+): CompiledSegment {
+  const matches = (segment.matches ?? []).map((match) => compileMatch(match, tools));
+  const read = compileAttribute(segment.memberBy ?? "targetingKey");
+  const contains: Predicate = (scope) => {
+    const lists = members();
+    const member = lists === undefined ? undefined : read(scope);
+    if (lists !== undefined && typeof member === "string") {
+      if (lists.excluded.has(member)) return false;
+      if (lists.included.has(member)) return true;
+    }
+    return matches.some((match) => match(scope));
+  };
+  const [only, ...others] = segment.matches ?? [];
+  if (only === undefined || !("logic" in only) || others.length > 0) {
+    return { contains, value: (_data, scope) => contains(scope) };
+  }
+  const logic = compileLogic(only.logic, tools.refer);
+  return { contains, value: (data, scope) => (members() === undefined ? logic(data, scope) : contains(scope)) };
+}
+
+/** A group to evaluate. */
+export interface CompiledGroup {
+  readonly salt: HashState;
+  readonly bucketBy: string;
+  readonly unit: (scope: Scope) => string | undefined;
+}
+
+/** Compiles a group. */
+export function compileGroup(group: GroupDefinition): CompiledGroup {
+  const bucketBy = group.bucketBy ?? "targetingKey";
+  return { salt: hashFurther(HASH_START, group.salt), bucketBy, unit: compileUnit(bucketBy) };
+}
+
+/** What an evaluation meets that refers to a document which isn't there, or can't be read. */
+export function unresolved(what: string, key: string): Fault {
+  return new Fault("PARSE_ERROR", `The ${what} "${key}" isn't there, or can't be read`);
+}
