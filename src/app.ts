@@ -26,9 +26,17 @@ import type { Log } from "./platform/log.ts";
 import { createMetrics } from "./platform/metrics.ts";
 import { OperatorError } from "./platform/operator-error.ts";
 import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
-import { openBell } from "./platform/redis.ts";
+import { openBell, openRedis } from "./platform/redis.ts";
 import { createSafeRequest } from "./platform/safe-request.ts";
+import { allotmentJobs } from "./quota/allotment-jobs.ts";
+import { startQuotaChecks } from "./quota/checks-service.ts";
 import { scanFacts } from "./quota/facts-store.ts";
+import { createMemoryState } from "./quota/hot/memory.ts";
+import { createRedisState } from "./quota/hot/redis.ts";
+import type { HotState } from "./quota/hot/state.ts";
+import { quotaJobs, SETTLE_PERIODS } from "./quota/jobs.ts";
+import { selectUsedInWindow } from "./quota/ledger-store.ts";
+import { quotaRpc } from "./quota/rpc.ts";
 import { takeSeat } from "./quota/seat-service.ts";
 import { createQuotaTable, type QuotaTable } from "./quota/table.ts";
 import { accessRpc } from "./server/access-rpc.ts";
@@ -111,7 +119,9 @@ async function construct(
     .slice(0, 8);
   const token = (position: Parameters<typeof formatPosition>[1]) => formatPosition(database, position);
   const table = createTenantTable();
-  const quotas = createQuotaTable({ tenants: table, now: clock.now, onReplaced: () => {} });
+  let jobs: Jobs | undefined;
+  const onReplaced = (tenantId: string) => jobs?.wake(SETTLE_PERIODS, tenantId);
+  const quotas = createQuotaTable({ tenants: table, now: clock.now, onReplaced });
   const hub = createHub(overrides.watchQueueMax);
   const onError = (error: unknown) => log.warn("background work failed", { error });
 
@@ -132,7 +142,6 @@ async function construct(
     loadKey: (id) => loadKey(deps, id),
     oidc: oidcOf(config),
   });
-  let jobs: Jobs | undefined;
   const memory = memoryOf(sql, { table, quotas, authenticator });
   const apply = (batch: Batch) => {
     memory.apply(batch);
@@ -162,8 +171,28 @@ async function construct(
     request: createSafeRequest({ allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
     wakeDeliveries: () => jobs?.wake("send-webhooks"),
   };
+  const checks = await startQuotaChecks({
+    ...deps,
+    hot: await openHotState(config, clock, ids),
+    quotasOf: quotas.quotasOf,
+    onCrossing: () => {},
+    onError: (error) => log.warn("quotas are degraded", { error }),
+    budgetMs: config.QUOTA_BUDGET_MS,
+    grantBudgetMs: config.QUOTA_GRANT_BUDGET_MS,
+  });
+  stops.push(() => checks.stop());
   const watch = { hub, table, position: started.position, refresh: started.refresh, token, database };
+  const quotaDeps = {
+    ...deps,
+    ...find,
+    ...watch,
+    through: started.through,
+    quotas,
+    checks,
+    usedOf: selectUsedInWindow,
+  };
   const mounts = [
+    quotaRpc(quotaDeps),
     tenantRpc({
       ...tenantDeps,
       ...watch,
@@ -227,6 +256,8 @@ async function construct(
 
   const background = [
     ...tenantJobs(tenantDeps),
+    ...quotaJobs(quotaDeps),
+    ...allotmentJobs(checks),
     ...webhookJobs({ ...webhookDeps, deliveryRetentionMs: config.WEBHOOK_RETENTION_MS }),
     ...changeJobs({
       ...deps,
@@ -266,6 +297,7 @@ async function construct(
   });
   const firstKey = await createFirstKey(deps, sql, overrides.keepFirstKey);
   const tick = async () => {
+    await checks.flush();
     await working.runAll();
     await touchUsedKeys();
   };
@@ -327,6 +359,14 @@ function startJobs(config: Config, database: string, options: JobsOptions): Prom
     prefix: `{tenantplane:${database}}`,
     work: config.RUN_JOBS,
   });
+}
+
+async function openHotState(config: Config, clock: Clock, ids: Ids): Promise<HotState> {
+  if (config.REDIS_URL === "") return createMemoryState({ now: clock.now, fence: ids.uuid() });
+  const state = createRedisState(await openRedis(config.REDIS_URL));
+  // A Redis that refuses what the scripts need says so now.
+  await state.decide({ holders: [], limits: [], runs: [] });
+  return state;
 }
 
 // Without Redis nodes can't wake each other, and jobs run in process: one node a database.

@@ -84,6 +84,16 @@ export const SETTINGS = {
     parse: integer(0, 31_536_000_000),
     help: "How long a deleted tenant can be undeleted.",
   },
+  QUOTA_BUDGET_MS: {
+    default: "20",
+    parse: integer(1, 60_000),
+    help: "How long a quota check waits for Redis before the limits' fail policies decide.",
+  },
+  QUOTA_GRANT_BUDGET_MS: {
+    default: "250",
+    parse: integer(1, 60_000),
+    help: "How long a quota check that needs Postgres waits for it; the first of a tenant, and one in very many.",
+  },
   ALLOW_PRIVATE_ADDRESSES: {
     default: "off",
     parse: flag,

@@ -59,6 +59,13 @@ beforeAll(async () => {
       await tx`insert into webhook_delivery (endpoint_uid, event_id, tenant_uid, integrator_uid, event_type, resource,
           payload, state, attempt_count, attempts, event_at, created_at)
         values (${endpoint}, 'e', ${uid}, ${integrator}, '', '', '', 'DELIVERED', 1, '[]', now(), now())`;
+      await tx`insert into quota_holder (holder_uid, tenant_uid, epoch, opened_at) values (${uid}, ${uid}, 1, now())`;
+      await tx`insert into allotment (holder_uid, field, start_mark, limit_id, window_id, mark, epoch, opened_at,
+          grant_number, base, given) values (${uid}, 'l', 0, 'l', '', 0, 1, now(), 1, 0, 0)`;
+      await tx`insert into admission (holder_uid, field, mark, epoch, spent, updated_at)
+        values (${uid}, 'l', 0, 1, 0, now())`;
+      await tx`insert into allotment_hold (owner_uid, holder_uid, field, mark, epoch, amount)
+        values (${crypto.randomUUID()}, ${uid}, 'l', 0, 1, 1)`;
       await tx`insert into idempotency (actor, method, request_id, request_hash, at) values (${id}, '', '', '', now())`;
     }
   });
@@ -112,6 +119,10 @@ describe("row level security", () => {
       ]),
     );
     expect(Object.fromEntries(counts)).toEqual({
+      admission: [1, 1],
+      allotment: [1, 1],
+      allotment_epoch: [0, 0],
+      allotment_hold: [1, 1],
       api_key: [1, 1],
       audit_entry: [1, 1],
       change: [1, 1],
@@ -123,8 +134,12 @@ describe("row level security", () => {
       plan: [1, 1],
       plan_version: [1, 1],
       quota_grant: [1, 1],
+      quota_holder: [0, 0],
+      quota_lease: [0, 0],
+      quota_node: [0, 0],
       quota_override: [1, 1],
       quota_period: [1, 1],
+      reservation: [0, 0],
       seat_count: [1, 1],
       tenant: [1, 1],
       tenant_user: [1, 1],

@@ -1,4 +1,4 @@
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { OperatorError } from "./operator-error.ts";
 
 /** A channel by which nodes wake each other. Losing it costs time, never a change. */
@@ -67,6 +67,43 @@ function redisProblem(error: unknown, url: string): OperatorError {
     `Redis at ${new URL(url).host} can't be used: ${why}. Check REDIS_URL, or unset it for a single node.`,
   );
 }
+
+/**
+ * Connects to a Redis, or to the cluster that it is a node of, for state that is asked on every call. Nothing is sent twice
+ * and nothing waits for a connection: what can't be asked now is refused at once. Throws OperatorError when Redis can't be
+ * reached.
+ */
+export async function openRedis(url: string): Promise<Redis | Cluster> {
+  const options = {
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: (times: number) => Math.min(times * RECONNECT_MS, RECONNECT_MS_MAX),
+  };
+  const client = new Redis(url, { ...options, lazyConnect: true });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const facts = await client.info("cluster");
+    if (!facts.includes("cluster_enabled:1")) return client;
+  } catch (error) {
+    client.disconnect();
+    throw redisProblem(error, url);
+  }
+  client.disconnect();
+  const cluster = new Cluster([url], { enableOfflineQueue: false, redisOptions: options, lazyConnect: true });
+  cluster.on("error", () => {});
+  await cluster.connect().catch((error: unknown) => {
+    cluster.disconnect();
+    throw redisProblem(error, url);
+  });
+  return cluster;
+}
+
+/** A server that restarts is found again within a blink, and not asked all the time. */
+const RECONNECT_MS = 20;
+const RECONNECT_MS_MAX = 200;
 
 /** A Redis on the same network answers in milliseconds. */
 const CONNECT_TIMEOUT_MS = 3_000;

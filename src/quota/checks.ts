@@ -120,7 +120,6 @@ export interface LeaseRenewal extends LeaseCall {
 
 /** A check took a limit past a percentage at which a warning is due. */
 export interface Crossing {
-  readonly tenantId: string;
   readonly effective: EffectiveLimit;
   readonly percent: number;
   readonly used: bigint;

@@ -3,6 +3,7 @@ import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
 import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
+import { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
@@ -15,6 +16,7 @@ export const SERVICES = [
   UserService,
   AccessService,
   AuditService,
+  QuotaService,
   WebhookService,
 ] as const;
 

@@ -77,6 +77,9 @@ export async function startTestApp(
     GRPC_PORT: "0",
     HTTP_PORT: "0",
     DRAIN_TIMEOUT_MS: "2000",
+    // Tests share the machine: what is slow is not away.
+    QUOTA_BUDGET_MS: "5000",
+    QUOTA_GRANT_BUDGET_MS: "5000",
     ...options.settings,
   };
   const app = await startApp(parseConfig(settings), {

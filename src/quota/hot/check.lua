@@ -173,13 +173,15 @@ local function load_all()
   end
 end
 
--- Tells what a part found: what was used before, and what else its kind has to tell.
-local function tell(i)
+-- Tells what a part found: what was used before, and what was held; of slots, when the next one expires, or -1 when the one
+-- asked for is held.
+local function tell(i, slot)
   out[o + 1], out[o + 2] = used[i], 0
   if kind[i] <= GAUGE then
     out[o + 1], out[o + 2] = s5[i], s6[i]
   elseif kind[i] == SLOTS then
-    out[o + 2] = tonumber(redis.call('ZRANGE', s3[i], 0, 0, 'WITHSCORES')[2]) or 0
+    local first = redis.call('ZRANGE', s3[i], 0, 0, 'WITHSCORES')[2]
+    out[o + 2] = redis.call('ZSCORE', s3[i], slot) and -1 or tonumber(first) or 0
   end
   o = o + 2
 end
@@ -187,6 +189,7 @@ end
 -- Counts an amount. A slot that is held is only extended. What a soft rate lets pass beyond its end is not counted: it
 -- tells what would have been refused, and would never come below its end again.
 local function add(i, amount, slot, mode)
+  if amount == 0 then return end
   if kind[i] == SLOTS then
     amount = redis.call('ZADD', s3[i], now + s2[i], slot)
   elseif kind[i] <= GAUGE then
@@ -230,7 +233,7 @@ local function admit(mode, count, parts, width)
   out[o + 1], out[o + 2] = fit, cap_fit
   o = o + 2
   for q = p + 1, p + parts * width, width do
-    tell(a[q])
+    tell(a[q], a[q + 2])
     if fit > 0 and mode ~= CHECK_ONLY then add(a[q], fit * a[q + 1], a[q + 2], mode) end
   end
   return fit > 0 and mode ~= CHECK_ONLY
@@ -254,7 +257,7 @@ local function admit_some(mode, parts)
   out[o + 1], out[o + 2] = complete, 1
   o = o + 2
   for r = p + 1, last, 3 do
-    tell(a[r])
+    tell(a[r], a[r + 2])
     o = o + 1
     out[o] = amounts[r]
     if complete == 1 and amounts[r] > 0 then add(a[r], amounts[r], a[r + 2], mode) end
@@ -262,16 +265,18 @@ local function admit_some(mode, parts)
   return complete == 1 and some
 end
 
--- Tells whether the holder's count is still the one that a part was taken from.
-local function is_same(q)
+-- Tells whether the holder's count is still the one that a part was taken from. An observation of a gauge leaves what is
+-- held as it is, so it is no other count to whoever holds some of it.
+local function is_same(q, holds)
   local i = a[q]
-  return a[q + 3] == 0 or a[q + 3] == epoch[holder[i]] and (kind[i] > GAUGE or a[q + 4] == s1[i])
+  local any_mark = kind[i] > GAUGE or holds and kind[i] == GAUGE
+  return a[q + 3] == 0 or a[q + 3] == epoch[holder[i]] and (any_mark or a[q + 4] == s1[i])
 end
 
 -- Sets amounts aside, only in the epoch and period that Postgres has written down for the reservation already.
 local function hold(id, parts)
   for q = p + 1, p + parts * 5, 5 do
-    if not is_same(q) then
+    if not is_same(q, true) then
       o = o + 1
       out[o] = MOVED
       return
@@ -308,7 +313,7 @@ local function resolve(id, parts)
     if known[h] == nil then known[h] = epoch[h] > 0 and redis.call('HDEL', KEYS[h], id) == 1 end
     tell(i)
     o = o + 1
-    out[o] = known[h] and is_same(q) and 1 or 0
+    out[o] = known[h] and is_same(q, true) and 1 or 0
     if out[o] == 1 and kind[i] <= GAUGE then
       s5[i], s6[i], used[i] = min(MAX, s5[i] + spent), s6[i] - held, min(MAX, used[i] + spent - held)
       changed[i] = true
@@ -320,15 +325,20 @@ local function resolve(id, parts)
   end
 end
 
+-- Gives back, or waits for the grant that tells a count its base: until then it does not know what is used.
 local function release(parts)
-  o = o + 1
-  out[o] = 1
+  local ready = 1
   for q = p + 1, p + parts * 5, 5 do
-    tell(a[q])
-    o = o + 1
-    out[o] = is_same(q) and subtract(a[q], a[q + 1], a[q + 2]) or 0
+    if kind[a[q]] <= GAUGE and s2[a[q]] == 0 then ready = 0 end
   end
-  return true
+  o = o + 1
+  out[o] = ready
+  for q = p + 1, p + parts * 5, 5 do
+    tell(a[q], a[q + 2])
+    o = o + 1
+    out[o] = ready == 1 and is_same(q) and subtract(a[q], a[q + 1], a[q + 2]) or 0
+  end
+  return ready == 1
 end
 
 -- Finds the answer that a request id got before. Otherwise gives the hash that will remember it.

@@ -1,7 +1,9 @@
 import { type Answers, createAnswers } from "./answers.ts";
 import type { GcraState } from "./gcra.ts";
+import { carryOut, type OpenPart } from "./run.ts";
+import type { SlidingState } from "./sliding-window.ts";
 import {
-  type EndedPeriod,
+  type EndedCount,
   type HotBatch,
   type HotGrant,
   type HotHolder,
@@ -12,9 +14,7 @@ import {
   type HotState,
   KIND,
   MODE,
-} from "./hot-state.ts";
-import { carryOut, type OpenPart } from "./run.ts";
-import type { SlidingState } from "./sliding-window.ts";
+} from "./state.ts";
 import {
   type Counter,
   emptyCounter,
@@ -57,6 +57,7 @@ export function createMemoryState(deps: { now: () => number; fence: string }): H
       return { mark: counter.mark, grant: counter.grant, given };
     },
     forget: async (holder) => void holders.delete(holder.uid),
+    isPrivate: true,
     laneOf: () => "",
     stop: async () => holders.clear(),
     lose: () => holders.clear(),
@@ -98,7 +99,7 @@ function emptyCounts(epoch: number, now: number, wasLost: boolean, former: Count
   };
 }
 
-function raiseCounter(counts: Counts, grant: HotGrant): EndedPeriod[] {
+function raiseCounter(counts: Counts, grant: HotGrant): EndedCount[] {
   const { field, kind, mark, grant: number, base, given } = grant;
   const known = counts.counters.get(field) ?? emptyCounter(0);
   if (mark < known.mark || (mark === known.mark && number <= known.grant)) return [];
@@ -108,7 +109,7 @@ function raiseCounter(counts: Counts, grant: HotGrant): EndedPeriod[] {
   // What is used is never below nothing, however the base was settled.
   if (typeof base === "number") spent = Math.max(spent, -base);
   counts.counters.set(field, { mark, grant: number, base, given, spent, held });
-  return isNext && kind === KIND.PERIOD && known.grant > 0 ? [{ field, mark: known.mark, spent: known.spent }] : [];
+  return isNext && known.grant > 0 ? [{ field, mark: known.mark, spent: known.spent }] : [];
 }
 
 function decide(holders: ReadonlyMap<string, Counts>, batch: HotBatch, now: number, fence: string): HotReply {
@@ -191,11 +192,13 @@ function openParts(
     const of = counts[holder];
     const tally = tallies[part.limit] as Tally;
     const kind = batch.limits[part.limit]?.limit.kind;
-    const isCounter = kind === KIND.PERIOD || kind === KIND.GAUGE;
     if (run.mode === MODE.RESOLVE && !known.has(holder)) {
       known.set(holder, of?.reservations.delete(run.reservationId ?? "") ?? false);
     }
-    const isSame = !part.epoch || (part.epoch === of?.epoch && (!isCounter || part.mark === tally.facts.mark));
+    // An observation of a gauge leaves what is held as it is: it is no other count to whoever holds some of it.
+    const holds = run.mode === MODE.HOLD || run.mode === MODE.RESOLVE;
+    const anyMark = kind !== KIND.PERIOD && (kind !== KIND.GAUGE || holds);
+    const isSame = !part.epoch || (part.epoch === of?.epoch && (anyMark || part.mark === tally.facts.mark));
     return { part, tally, isSame, isKnown: known.get(holder) ?? false };
   });
 }

@@ -27,12 +27,14 @@ export interface HotState {
   decide(batch: HotBatch): Promise<HotReply>;
   /** Makes a holder live in a new epoch, with nothing counted. Refused when it is live in this or a newer one. */
   install(holder: HotHolder, epoch: number, wasLost: boolean): Promise<boolean>;
-  /** Tells counts of what Postgres has given; answers periods that this ended. Older grants change nothing. */
-  raise(holder: HotHolder, epoch: number, grants: readonly HotGrant[]): Promise<readonly EndedPeriod[]>;
+  /** Tells counts of what Postgres has given; answers those that a later mark ended. Older grants change nothing. */
+  raise(holder: HotHolder, epoch: number, grants: readonly HotGrant[]): Promise<readonly EndedCount[]>;
   /** Takes back what was given and is not needed: leaves `keep` unspent. Undefined when there is nothing to take back. */
   lower(holder: HotHolder, epoch: number, field: string, keep: number): Promise<Lowered | undefined>;
   /** Forgets a holder that no longer exists. */
   forget(holder: HotHolder): Promise<void>;
+  /** It ends with this process. */
+  readonly isPrivate: boolean;
   /** Roots of the same lane may share a batch. */
   laneOf(rootUid: string): string;
   stop(): Promise<void>;
@@ -138,7 +140,7 @@ export type HotOutcome =
 /** What a part found before it counted anything. */
 export interface HotFound {
   readonly used: number;
-  /** Of PERIOD and GAUGE: what is held. Of SLOTS: when the next one expires. */
+  /** Of PERIOD and GAUGE: what is held. Of SLOTS: when the next one expires, or -1 when the one asked for is held. */
   readonly held: number;
   /** Of BEST_EFFORT: what was admitted. Of RELEASE: what was given back. Of RESOLVE: 1 when it was known here. */
   readonly done: number;
@@ -161,8 +163,8 @@ export interface Lowered {
   readonly given: number;
 }
 
-/** A period that the next one took the place of. */
-export interface EndedPeriod {
+/** What was spent since a mark, when the next period or observation took its place. */
+export interface EndedCount {
   readonly field: string;
   readonly mark: number;
   readonly spent: number;

@@ -1,5 +1,5 @@
-import { createMemoryState } from "../../src/quota/memory.ts";
-import { describeHotState } from "./support/hot-contract.ts";
+import { createMemoryState } from "../../../src/quota/hot/memory.ts";
+import { describeHotState } from "./contract.ts";
 
 describeHotState("the hot state in memory", () => {
   let now = 1_700_000_000_000;

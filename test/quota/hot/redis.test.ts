@@ -1,9 +1,9 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createRedisState } from "../../src/quota/redis.ts";
-import { testRedisUrl } from "../support/redis.ts";
-import { describeHotState } from "./support/hot-contract.ts";
-import { compareTwins } from "./support/hot-twins.ts";
+import { createRedisState } from "../../../src/quota/hot/redis.ts";
+import { testRedisUrl } from "../../support/redis.ts";
+import { describeHotState } from "./contract.ts";
+import { compareTwins } from "./twins.ts";
 
 const url = testRedisUrl();
 if (!url) console.warn("No Redis: the hot state in Redis is not tested.");

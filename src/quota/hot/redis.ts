@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Cluster, Redis } from "ioredis";
 import { Packr } from "msgpackr";
-import type { HotHolder, HotState } from "./hot-state.ts";
+import type { HotHolder, HotState } from "./state.ts";
 import { decodeReply, encodeBatch, holderKey, type Item } from "./wire.ts";
 
 interface Scripts {
@@ -50,6 +50,7 @@ export function createRedisState(client: Redis | Cluster, options: { now?: () =>
       return lowered && { mark: Number(lowered[0]), grant: Number(lowered[1]), given: Number(lowered[2]) };
     },
     forget: async (holder) => void (await client.unlink(holderKey(holder))),
+    isPrivate: false,
     laneOf: (rootUid) => (isCluster ? rootUid : ""),
     stop: async () => client.disconnect(),
   };

@@ -10,7 +10,7 @@ import {
   type HotRun,
   KIND,
   MODE,
-} from "./hot-state.ts";
+} from "./state.ts";
 
 /** A number or a text among a script's arguments and answers. */
 export type Item = number | string;
@@ -94,7 +94,8 @@ function encodeRun(args: Item[], run: HotRun, answerKey: (holder: number) => num
     args.push(answer.holder + 1, key, key + 1, answer.id, answer.hash, answer.signature);
   }
   for (const part of parts) {
-    args.push(part.limit + 1, part.amount, part.spent ?? part.slot ?? part.entry ?? 0);
+    const third = mode === MODE.RESOLVE ? part.spent : (part.slot ?? part.entry);
+    args.push(part.limit + 1, part.amount, third ?? 0);
     if (isReservation || mode === MODE.RELEASE) args.push(part.epoch ?? 0, part.mark ?? 0);
   }
 }

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import type { Redis } from "ioredis";
 import { expect } from "vitest";
+import { createMemoryState } from "../../../src/quota/hot/memory.ts";
+import { createRedisState } from "../../../src/quota/hot/redis.ts";
 import {
   type HotBatch,
   type HotHolder,
@@ -10,10 +12,8 @@ import {
   KIND,
   MODE,
   type Mode,
-} from "../../../src/quota/hot-state.ts";
-import { createMemoryState } from "../../../src/quota/memory.ts";
-import { createRedisState } from "../../../src/quota/redis.ts";
-import { type Ask, type AskRun, batchOf } from "./hot.ts";
+} from "../../../src/quota/hot/state.ts";
+import { type Ask, type AskRun, batchOf } from "./batch.ts";
 
 /** Does the same random things to both twins at the same times, and compares every answer. SEED=<number> repeats a run. */
 export async function compareTwins(client: Redis): Promise<void> {

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type GcraRate, type GcraState, gcraEmptyMs, gcraRetryMs, gcraUsed, leak } from "../../src/quota/gcra.ts";
+import {
+  type GcraRate,
+  type GcraState,
+  gcraEmptyMs,
+  gcraRetryMs,
+  gcraUsed,
+  leak,
+} from "../../../src/quota/hot/gcra.ts";
 
 /** Seen on failure by fast-check; SEED=<number> repeats a run. */
 const SEED = process.env.SEED ? { seed: Number(process.env.SEED) } : {};

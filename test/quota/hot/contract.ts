@@ -6,8 +6,8 @@ import {
   type HotState,
   KIND,
   MODE,
-} from "../../../src/quota/hot-state.ts";
-import { type Ask, type AskRun, batchOf, gauge, gcra, period, sliding, slots } from "./hot.ts";
+} from "../../../src/quota/hot/state.ts";
+import { type Ask, type AskRun, batchOf, gauge, gcra, period, sliding, slots } from "./batch.ts";
 
 /** A hot state whose time the test moves. */
 export interface TestState {

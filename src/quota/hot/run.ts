@@ -1,4 +1,4 @@
-import { type HotFound, type HotOutcome, type HotPart, type HotRun, MODE, type Mode } from "./hot-state.ts";
+import { type HotFound, type HotOutcome, type HotPart, type HotRun, MODE, type Mode } from "./state.ts";
 import type { Tally } from "./tally.ts";
 
 /** A part of a run with the tally of its limit. */
@@ -25,7 +25,7 @@ export function carryOut(run: HotRun, parts: readonly OpenPart[]): Ran {
     case MODE.RESOLVE:
       return { outcome: decided(1, 1, parts.map(resolve)), counted: true };
     case MODE.RELEASE:
-      return { outcome: decided(1, 1, parts.map(release)), counted: true };
+      return releaseAll(parts);
     case MODE.BEST_EFFORT:
     case MODE.TAKE_GIVEN:
       return admitSome(run.mode, parts);
@@ -46,8 +46,8 @@ function admit({ mode, count }: HotRun, parts: readonly OpenPart[]): Ran {
   fit = Math.min(fit, capFit);
   const counts = fit > 0 && mode !== MODE.CHECK_ONLY;
   const found = parts.map(({ part, tally }) => {
-    const before = look(tally, 0);
-    if (counts) tally.add(fit * part.amount, part.slot ?? "", mode);
+    const before = look(tally, part, 0);
+    if (counts && part.amount > 0) tally.add(fit * part.amount, part.slot ?? "", mode);
     return before;
   });
   return { outcome: decided(fit, capFit, found), counted: counts };
@@ -72,7 +72,7 @@ function admitSome(mode: Mode, parts: readonly OpenPart[]): Ran {
   }
   const found = parts.map(({ part, tally }, index) => {
     const amount = amounts[index] as number;
-    const before = look(tally, amount);
+    const before = look(tally, part, amount);
     if (complete && amount > 0) tally.add(amount, part.slot ?? "", MODE.CONSUME);
     return before;
   });
@@ -84,18 +84,23 @@ function isSameEntry(a: OpenPart, b: OpenPart): boolean {
 }
 
 function resolve({ part, tally, isSame, isKnown }: OpenPart): HotFound {
-  const before = look(tally, isSame && isKnown ? 1 : 0);
+  const before = look(tally, part, isSame && isKnown ? 1 : 0);
   if (before.done === 1) tally.resolve(part.amount, part.spent ?? 0);
   return before;
 }
 
-function release({ part, tally, isSame }: OpenPart): HotFound {
-  const before = look(tally, 0);
-  return { ...before, done: isSame ? tally.subtract(part.amount, part.slot ?? "") : 0 };
+// Gives back, or waits for the grant that tells a count its base: until then it does not know what is used.
+function releaseAll(parts: readonly OpenPart[]): Ran {
+  const isReady = parts.every(({ tally }) => tally.isAttached);
+  const found = parts.map(({ part, tally, isSame }) => {
+    const before = look(tally, part, 0);
+    return { ...before, done: isReady && isSame ? tally.subtract(part.amount, part.slot ?? "") : 0 };
+  });
+  return { outcome: decided(isReady ? 1 : 0, 1, found), counted: isReady };
 }
 
-function look(tally: Tally, done: number): HotFound {
-  return { used: tally.used(), held: tally.held(), done };
+function look(tally: Tally, part: HotPart, done: number): HotFound {
+  return { used: tally.used(), held: tally.held(part.slot ?? ""), done };
 }
 
 // How often a cost fits. Nothing always fits, unless more is used already.

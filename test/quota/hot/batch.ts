@@ -1,5 +1,5 @@
-import type { HotBatch, HotHolder, HotLimit, HotPart, HotRun, Mode } from "../../../src/quota/hot-state.ts";
-import { KIND } from "../../../src/quota/hot-state.ts";
+import type { HotBatch, HotHolder, HotLimit, HotPart, HotRun, Mode } from "../../../src/quota/hot/state.ts";
+import { KIND } from "../../../src/quota/hot/state.ts";
 
 /** A part of a run, with its limit and holder by themselves. */
 export interface Ask extends Omit<HotPart, "limit"> {

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { faded, roll, type SlidingState, slidingEmptyMs, slidingRetryMs } from "../../src/quota/sliding-window.ts";
+import {
+  faded,
+  roll,
+  type SlidingState,
+  slidingEmptyMs,
+  slidingRetryMs,
+} from "../../../src/quota/hot/sliding-window.ts";
 
 /** Seen on failure by fast-check; SEED=<number> repeats a run. */
 const SEED = process.env.SEED ? { seed: Number(process.env.SEED) } : {};

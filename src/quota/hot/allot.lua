@@ -7,7 +7,7 @@
 --   "raise": field, kind, mark, number of the grant, base, given; again and again. A grant that is not newer changes
 --     nothing, so grants may come late, twice and in any order.
 --   "lower": field, and how much to leave unspent.
--- Returns: a flat msgpack array: of "install" 1 if it did; of "raise" field, mark and spent of each period that ended; of
+-- Returns: a flat msgpack array: of "install" 1 if it did; of "raise" field, mark and spent of each count that the next mark ended; of
 --   "lower" mark, grant and what is given now, or nothing.
 local PERIOD = 1
 local pack, unpacked = cmsgpack.pack, cmsgpack.unpack
@@ -44,7 +44,7 @@ if verb == 'raise' then
     local old_mark, old_grant, _, _, spent, held = counter(field)
     if mark > old_mark or mark == old_mark and grant > old_grant then
       if mark > old_mark then
-        if kind == PERIOD and old_grant > 0 then
+        if old_grant > 0 then
           out[#out + 1], out[#out + 2], out[#out + 3] = field, old_mark, spent
         end
         spent, held = 0, kind == PERIOD and 0 or held

@@ -1,7 +1,7 @@
 import { type Amount, difference } from "./amount.ts";
 import { type GcraState, gcraUsed, leak } from "./gcra.ts";
-import { type HotFacts, type HotLimit, KIND, MODE, type Mode } from "./hot-state.ts";
 import { faded, roll, type SlidingState } from "./sliding-window.ts";
+import { type HotFacts, type HotLimit, KIND, MODE, type Mode } from "./state.ts";
 
 /** The count of a period or a gauge: what this epoch was given and what of it is spent or held, above a base. */
 export interface Counter {
@@ -22,9 +22,11 @@ export interface SlotSet {
 /** The count of a limit, of whatever kind, as a run sees it. */
 export interface Tally {
   readonly facts: HotFacts;
+  /** It knows its base; of rates and slots always. */
+  readonly isAttached: boolean;
   used(): number;
-  /** What is held; of slots, when the next one expires. */
-  held(): number;
+  /** What is held; of slots, when the next one expires, or -1 when this one is held. */
+  held(slot: string): number;
   /** What is free by what was given, and by the cap. */
   free(mode: Mode, slot: string): { given: number; cap: number };
   add(amount: number, slot: string, mode: Mode): void;
@@ -45,6 +47,7 @@ export function tallyCounter(limit: HotLimit, stored: Counter | undefined, keep:
   const { mark, grant, base, given } = counter;
   return {
     facts: { mark, grant, base, given, rest: 0, before: 0 },
+    isAttached: grant > 0,
     used: () => counter.spent,
     held: () => counter.held,
     free(mode) {
@@ -128,8 +131,12 @@ export function tallySlots(limit: HotLimit, { expiries, lostAt }: SlotSet, now: 
   const closedUntil = limit.strict && lostAt > 0 ? lostAt + limit.windowMs : 0;
   return {
     facts: { ...NO_FACTS, before: closedUntil },
+    isAttached: true,
     used: () => expiries.size,
-    held: () => (expiries.size > 0 ? Math.min(...expiries.values()) : 0),
+    held(slot) {
+      if (expiries.has(slot)) return -1;
+      return expiries.size > 0 ? Math.min(...expiries.values()) : 0;
+    },
     free(mode, slot) {
       if (mode === MODE.FORCE || expiries.has(slot)) return { given: MAX, cap: MAX };
       const cap = closedUntil > now ? 0 : (limit.soft ? MAX : difference(limit.cap, 0)) - expiries.size;
@@ -154,6 +161,7 @@ function rateTally(
 ): Tally {
   const tally: Tally = {
     facts: rate.facts,
+    isAttached: true,
     used: rate.used,
     held: () => 0,
     free(mode) {
