@@ -16,6 +16,23 @@ import { golden } from "./support/golden.ts";
  */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   "access AccessService.TestPermissions": "asks what the caller may do: everybody may ask that",
+  "155 QuotaService.BatchCheckQuota": "each of its checks has its own",
+  "155 QuotaService.RenewLease": "reports all that was ever spent: a report that comes twice counts once",
+  "155 QuotaService.ReturnLease": "reports all that was ever spent: a report that comes twice counts once",
+  "163 QuotaService.CheckQuota": "QUOTA_MODE_CHECK_ONLY is its dry run",
+  "163 QuotaService.BatchCheckQuota": "QUOTA_MODE_CHECK_ONLY is its dry run",
+  "163 QuotaService.ReserveQuota": "CheckQuota with QUOTA_MODE_CHECK_ONLY is its dry run",
+  "163 QuotaService.CommitReservation": "tells what has happened: there is nothing to try",
+  "163 QuotaService.CancelReservation": "gives back: there is nothing to try",
+  "163 QuotaService.ExtendReservation": "is refused only when the reservation is over",
+  "163 QuotaService.ReleaseQuota": "gives back: there is nothing to try",
+  "163 QuotaService.SetGauge": "tells what is so: there is nothing to try",
+  "163 QuotaService.AcquireLease": "CheckQuota with QUOTA_MODE_CHECK_ONLY is its dry run",
+  "163 QuotaService.RenewLease": "tells what has happened: there is nothing to try",
+  "163 QuotaService.ReturnLease": "gives back: there is nothing to try",
+  "131 QuotaService.GetTenantQuotas": "its resource is the tenant; what it answers are the tenant's limits",
+  "141 StreamedQuota*": "an id that the caller chooses and gets back, of any 64 bits",
+  "216 QuotaMode": "is of every message that asks for a decision, not of one of them",
 };
 
 const METHODS = SERVICES.flatMap((service) => service.methods);

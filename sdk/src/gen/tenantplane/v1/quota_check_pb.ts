@@ -697,7 +697,7 @@ export type QuotaReservation = Message<"tenantplane.v1.QuotaReservation"> & {
   entries: QuotaEntry[];
 
   /**
-   * Where the reservation stands.
+   * Output only. Where the reservation stands.
    *
    * @generated from field: tenantplane.v1.QuotaReservation.State state = 3;
    */
