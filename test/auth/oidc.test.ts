@@ -4,6 +4,7 @@ import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
+import { codeOf, RPCS } from "../support/rpcs.ts";
 
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
@@ -74,10 +75,10 @@ describe("a token of the identity provider", () => {
 
   it("is refused when the user is disabled, and while the tenant is not ACTIVE", async () => {
     const { users } = await app.admin.users.listUsers({ parent: "tenants/acme" });
-    const [user] = users;
+    const [found] = users;
     const disable = (disabled: boolean) =>
       app.admin.users.updateUser({
-        user: { name: user?.name ?? "", disabled },
+        user: { name: found?.name ?? "", disabled },
         updateMask: { paths: ["disabled"] },
       });
     await disable(true);
@@ -86,6 +87,9 @@ describe("a token of the identity provider", () => {
     await app.admin.tenants.archiveTenant({ name: "tenants/acme" });
     const gated = async () => (await refusal(app.clients(await token(ann)).tenants.listTenants({}))).reason;
     await expect.poll(gated, { timeout: 1_000 }).toBe("TENANT_NOT_ACTIVE");
+    const user = app.clients(await token(ann));
+    const codes = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await codeOf(user, rpc)]));
+    expect(codes).toEqual(RPCS.map(({ name }) => [name, "PermissionDenied"]));
     expect(disabled.reason).toBe("CREDENTIALS_INVALID");
   });
 
