@@ -40,8 +40,9 @@ export function createTenantTable(): TenantTable {
     put(tenant) {
       const known = byUid.get(tenant.uid);
       if (known && known.revision >= tenant.revision) return;
-      byUid.set(tenant.uid, tenant);
-      byId.set(tenant.tenantId, tenant);
+      const kept = compact(tenant);
+      byUid.set(kept.uid, kept);
+      byId.set(kept.tenantId, kept);
       if ((noted.get(tenant.uid)?.revision ?? 0) <= tenant.revision) noted.delete(tenant.uid);
     },
     note(tenant) {
@@ -52,5 +53,34 @@ export function createTenantTable(): TenantTable {
     retain(uids) {
       for (const uid of [...byUid.keys()]) if (!uids.has(uid)) remove(uid);
     },
+  };
+}
+
+// The same tenant as an object of fixed shape: the driver's rows are hash tables of three times the size.
+function compact(tenant: Tenant): Tenant {
+  return {
+    uid: tenant.uid,
+    tenantId: tenant.tenantId,
+    displayName: tenant.displayName,
+    state: tenant.state,
+    priorState: tenant.priorState,
+    archivedFrom: tenant.archivedFrom,
+    suspensions: tenant.suspensions,
+    legalHolds: tenant.legalHolds,
+    integratorUid: tenant.integratorUid,
+    integratorId: tenant.integratorId,
+    planUid: tenant.planUid,
+    planId: tenant.planId,
+    planVersion: tenant.planVersion,
+    labels: tenant.labels,
+    region: tenant.region,
+    settings: tenant.settings,
+    timeZone: tenant.timeZone,
+    epoch: tenant.epoch,
+    revision: tenant.revision,
+    createdAt: tenant.createdAt,
+    updatedAt: tenant.updatedAt,
+    deletedAt: tenant.deletedAt,
+    purgeAt: tenant.purgeAt,
   };
 }
