@@ -58,16 +58,16 @@ function asBuffer(bytes: Uint8Array): Buffer {
 
 function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
   return (call, callback) => {
-    const headers = new grpc.Metadata();
+    const headers = createHeaders(call);
     const signal = createLazySignal(call);
     const answer = (response: Message) => {
       signal.end();
-      call.sendMetadata(headers);
+      headers.send();
       callback(null, response);
     };
     const refuse = (error: unknown) => {
       signal.end();
-      call.sendMetadata(headers);
+      headers.send();
       callback(toServiceError(error));
     };
     let response: NowOrLater<Message>;
@@ -83,7 +83,7 @@ function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
 
 function stream(rpc: Guarded): (call: StreamCall) => Promise<void> {
   return async (call) => {
-    const headers = new grpc.Metadata();
+    const headers = createHeaders(call);
     const signal = createLazySignal(call);
     const about = callOf(rpc.method, call, headers, signal);
     try {
@@ -91,12 +91,12 @@ function stream(rpc: Guarded): (call: StreamCall) => Promise<void> {
       const ended = await writeAll(call, answers, headers);
       signal.end();
       if (!ended) return;
-      call.sendMetadata(headers);
+      headers.send();
       call.end();
     } catch (error) {
       signal.end();
       if (isGone(call)) return;
-      call.sendMetadata(headers);
+      headers.send();
       call.emit("error", toServiceError(error));
     }
   };
@@ -128,7 +128,7 @@ async function* requestsOf(call: DuplexCall): AsyncGenerator<Message> {
 }
 
 // Writes all that the handler yields, as fast as the reader reads. False when the reader went away before the end.
-async function writeAll(call: StreamCall, messages: AsyncIterable<Message>, headers: grpc.Metadata): Promise<boolean> {
+async function writeAll(call: StreamCall, messages: AsyncIterable<Message>, headers: AnswerHeaders): Promise<boolean> {
   const iterator = messages[Symbol.asyncIterator]();
   // At once, and not after the next message, which may never come: so the handler's `finally` runs.
   const stop = () => void iterator.return?.().catch(() => {});
@@ -138,7 +138,7 @@ async function writeAll(call: StreamCall, messages: AsyncIterable<Message>, head
     if (isGone(call)) return false;
     if (next.done) break;
     // Only now: a generator sets its headers when it runs. The library sends them once.
-    call.sendMetadata(headers);
+    headers.send();
     if (!call.write(next.value)) await drained(call);
   }
   call.off("cancelled", stop);
@@ -166,17 +166,36 @@ function drained(call: StreamCall): Promise<void> {
 function callOf(
   method: DescMethod,
   call: UnaryCall | StreamCall,
-  headers: grpc.Metadata,
+  headers: AnswerHeaders,
   signal: { get(): AbortSignal },
 ): Call {
   return {
     method,
     header: (name) => call.metadata.get(name)[0]?.toString(),
-    setHeader: (name, value) => headers.set(name, value),
+    setHeader: headers.set,
     isHttp: false,
     peer: call.getPeer(),
     timeoutMs: timeLeftMs(call),
     signal: signal.get,
+  };
+}
+
+interface AnswerHeaders {
+  set(name: string, value: string): void;
+  send(): void;
+}
+
+// What a handler sets before its first message. Most set nothing, and for them nothing is made.
+function createHeaders(call: UnaryCall | StreamCall): AnswerHeaders {
+  let metadata: grpc.Metadata | undefined;
+  return {
+    set(name, value) {
+      metadata ??= new grpc.Metadata();
+      metadata.set(name, value);
+    },
+    send() {
+      if (metadata) call.sendMetadata(metadata);
+    },
   };
 }
 
