@@ -24,6 +24,7 @@ export default defineConfig({
       "test/sdk/quota/*.test.ts",
       "test/server/request-text.test.ts",
       "test/tenant/lifecycle.test.ts",
+      "test/usage/measure.test.ts",
       "test/webhook/schedule.test.ts",
     ],
     globalSetup: [],

@@ -18,7 +18,7 @@ import type { MutationDeps } from "./mutation.ts";
 import { planRpc } from "./plan/rpc.ts";
 import { startBullJobs } from "./platform/bull-jobs.ts";
 import { type Clock, every, type Ids, sleep, systemClock, systemIds, systemRandom } from "./platform/clock.ts";
-import { createEd25519, createSeal, hmacSha256, sha256, signEd25519 } from "./platform/crypto.ts";
+import { createEd25519, createSeal, hmacSha256, sha256, signEd25519, uuidOf } from "./platform/crypto.ts";
 import { startEmbeddedPostgres } from "./platform/embedded-postgres.ts";
 import type { Jobs, JobsOptions, QueueHealth } from "./platform/job.ts";
 import { startLocalJobs } from "./platform/local-jobs.ts";
@@ -56,6 +56,9 @@ import type { TenantDeps } from "./tenant/service.ts";
 import { scanTenants, selectTenant, selectTenantByUid } from "./tenant/store.ts";
 import { createTenantTable, type TenantTable } from "./tenant/table.ts";
 import type { Tenant } from "./tenant/tenant.ts";
+import { createIngest } from "./usage/ingest-service.ts";
+import { FOLD_USAGE, RECOUNT_USAGE, usageJobs } from "./usage/jobs.ts";
+import { usageRpc } from "./usage/rpc.ts";
 import { userRpc } from "./user/rpc.ts";
 import { addUser } from "./user/service.ts";
 import { selectUserByEmail } from "./user/store.ts";
@@ -161,6 +164,12 @@ async function construct(
       await addUser(deps, mutation, tenant, { email, displayName: "", role: "tenant.admin", disabled: false });
     },
   };
+  const usageDeps = {
+    ...deps,
+    keyOf: uuidOf,
+    wakeFold: () => jobs?.wake(FOLD_USAGE),
+    wakeRecount: () => jobs?.wake(RECOUNT_USAGE),
+  };
   const webhookDeps = {
     ...deps,
     database,
@@ -205,6 +214,7 @@ async function construct(
     userRpc(deps),
     accessRpc({ ...deps, ...find }),
     auditRpc(deps),
+    usageRpc({ ...usageDeps, ingest: createIngest(usageDeps), findTenant: find.findTenant }),
     webhookRpc({ ...webhookDeps, ...find, allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
   ];
   const draining = new AbortController();
@@ -258,6 +268,7 @@ async function construct(
     ...tenantJobs(tenantDeps),
     ...quotaJobs(quotaDeps),
     ...allotmentJobs(checks),
+    ...usageJobs({ ...usageDeps, eventRetentionMs: config.USAGE_EVENT_RETENTION_MS }),
     ...webhookJobs({ ...webhookDeps, deliveryRetentionMs: config.WEBHOOK_RETENTION_MS }),
     ...changeJobs({
       ...deps,

@@ -99,6 +99,11 @@ export const SETTINGS = {
     parse: flag,
     help: "For development: on lets webhooks go to this machine and private networks, and in clear text.",
   },
+  USAGE_EVENT_RETENTION_MS: {
+    default: "7776000000",
+    parse: integer(2_764_800_000, 315_360_000_000),
+    help: "How long usage events are kept one by one; their roll-ups stay. Dropped in eras of 32 days.",
+  },
   WEBHOOK_RETENTION_MS: {
     default: "2592000000",
     parse: integer(86_400_000, 31_536_000_000),

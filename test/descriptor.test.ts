@@ -15,6 +15,7 @@ import { golden } from "./support/golden.ts";
  * all that begins so.
  */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
+  "155 UsageService.ReportUsage": "each event has an id of its own",
   "access AccessService.TestPermissions": "asks what the caller may do: everybody may ask that",
   "155 QuotaService.BatchCheckQuota": "each of its checks has its own",
   "155 QuotaService.RenewLease": "reports all that was ever spent: a report that comes twice counts once",

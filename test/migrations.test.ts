@@ -51,6 +51,15 @@ beforeAll(async () => {
         values (${uid}, 'g', ${crypto.randomUUID()}, 'l', 1, 1, 0, 0, now(), false, '', '', 1, now(), now())`;
       await tx`insert into quota_period (tenant_uid, limit_id, window_id, starts_at, ends_at, base_amount,
           rollover_amount, revision) values (${uid}, 'l', 'w', now(), now(), 0, 0, 1)`;
+      await tx`insert into usage_event (era, tenant_uid, event_key, source, event_id, event_type, at, received_at, data, shard)
+        select substring(relname from '\\d+$')::int, ${uid}, gen_random_uuid(), '', '', '', now(), now(), '{}', 0
+        from pg_class where relname ~ '^usage_event_\\d+$' limit 1`;
+      await tx`insert into usage_bucket (tenant_uid, meter_id, grain, start_at, group_key, sum, count, latest_at)
+        values (${uid}, 'm', 'day', now(), '{}', 1, 1, now())`;
+      await tx`insert into usage_unique (tenant_uid, meter_id, hour_at, group_key, value_key)
+        values (${uid}, 'm', now(), '{}', gen_random_uuid())`;
+      await tx`insert into usage_group (tenant_uid, meter_id, group_key) values (${uid}, 'm', '{}')`;
+      await tx`insert into usage_dirty (tenant_uid, minute_at) values (${uid}, now())`;
       const endpoint = crypto.randomUUID();
       await tx`insert into webhook_endpoint (uid, endpoint_id, url, scope, tenant_uid, integrator_uid, event_types,
           description, signing, public_key, secret, revision, created_at, updated_at)
@@ -83,7 +92,8 @@ const nobody: RowScope = { platform: false, tenants: [], integrators: [], actor:
 /** Every table of ours but the migrations' own, from the catalogue, so that a new one can't be forgotten. */
 async function tables(): Promise<string[]> {
   const rows = await owner<{ name: string }[]>`select relname as name from pg_class
-    where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'schema_migration' order by relname`;
+    where relkind in ('r', 'p') and not relispartition and relnamespace = 'public'::regnamespace
+      and relname <> 'schema_migration' order by relname`;
   return rows.map((row) => row.name);
 }
 
@@ -98,9 +108,21 @@ function count(scope: RowScope, table: string): Promise<number> {
 
 describe("row level security", () => {
   it("is forced on every table, and the server's role owns none", async () => {
-    const rows = await owner`select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace
+    const rows =
+      await owner`select relname from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
       and relname <> 'schema_migration' and (not relrowsecurity or not relforcerowsecurity or relowner = 'tenantplane_app'::regrole)`;
     expect([...rows]).toEqual([]);
+  });
+
+  it("is not to be got around by the name of a partition", async () => {
+    const partitions = await owner<
+      { name: string }[]
+    >`select relname as name from pg_class where relispartition and relkind = 'r'`;
+    const read = (name: string) => writeAs(app, PLATFORM_SCOPE, 5_000, (tx) => tx.unsafe(`select 1 from ${name}`));
+    const codes = await Promise.all(
+      partitions.map(({ name }) => read(name).catch((error: { code?: string }) => error.code)),
+    );
+    expect(new Set(codes)).toEqual(new Set(["42501"]));
   });
 
   it("shows nothing of any table to a transaction without a scope, even a forgotten one", async () => {
@@ -144,6 +166,12 @@ describe("row level security", () => {
       tenant: [1, 1],
       tenant_user: [1, 1],
       transition: [1, 1],
+      usage_bucket: [1, 1],
+      usage_cursor: [0, 0],
+      usage_dirty: [0, 0],
+      usage_event: [1, 1],
+      usage_group: [1, 1],
+      usage_unique: [1, 1],
       webhook_cursor: [0, 0],
       webhook_delivery: [1, 1],
       webhook_endpoint: [1, 1],

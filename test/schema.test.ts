@@ -27,7 +27,7 @@ const OURS = "relnamespace = 'public'::regnamespace";
 /** All that the migrations have made, as the catalogue tells it, in an order that does not depend on theirs. */
 async function dump(): Promise<string> {
   const tables = await sql.unsafe<{ name: string }[]>(
-    `select relname as name from pg_class where relkind in ('r', 'p') and ${OURS} order by relname`,
+    `select relname as name from pg_class where relkind in ('r', 'p') and not relispartition and ${OURS} order by relname`,
   );
   const parts = await Promise.all(tables.map(({ name }) => dumpTable(name)));
   const functions = await lines(`

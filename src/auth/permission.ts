@@ -30,10 +30,12 @@ const flagWrite = [
   "flags.watch",
 ];
 const webhookAdmin = ["create", "get", "update", "delete"].map((verb) => `webhookEndpoints.${verb}`);
+const usageRead = ["usage.query"];
 const integratorRead = ["integrators.get"];
 const operator = [
   ...tenantRead,
   ...quotaRead,
+  ...usageRead,
   ...quotaWrite,
   ...webhookAdmin,
   ...flagAudit,
@@ -61,6 +63,8 @@ const operator = [
   "meters.update",
   "meters.delete",
   "quotas.check",
+  "usage.report",
+  "usage.correct",
 ];
 
 /** Every role, the kind of scope it is bound to, and its permissions. */
@@ -72,6 +76,7 @@ export const ROLES = {
     permissions: new Set([
       ...tenantRead,
       ...quotaRead,
+      ...usageRead,
       ...flagAudit,
       ...integratorRead,
       ...auditRead,
@@ -86,6 +91,7 @@ export const ROLES = {
       ...tenantLife,
       ...partnerSuspensions,
       ...quotaRead,
+      ...usageRead,
       ...quotaWrite,
       ...webhookAdmin,
       ...flagRead,
@@ -105,6 +111,7 @@ export const ROLES = {
     permissions: new Set([
       ...tenantRead,
       ...quotaRead,
+      ...usageRead,
       ...flagRead,
       ...flagOverrideWrite,
       ...webhookAdmin,
@@ -116,12 +123,20 @@ export const ROLES = {
   },
   "tenant.editor": {
     scope: "tenant",
-    permissions: new Set([...tenantRead, ...quotaRead, ...flagRead, "tenants.update"]),
+    permissions: new Set([...tenantRead, ...quotaRead, ...usageRead, ...flagRead, "tenants.update"]),
   },
-  "tenant.viewer": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead, ...flagRead]) },
+  "tenant.viewer": { scope: "tenant", permissions: new Set([...tenantRead, ...quotaRead, ...usageRead, ...flagRead]) },
   service: {
     scope: "platform",
-    permissions: new Set([...tenantRead, ...quotaRead, "quotas.check", ...flagRead, "flags.watch"]),
+    permissions: new Set([
+      ...tenantRead,
+      ...quotaRead,
+      ...usageRead,
+      "quotas.check",
+      "usage.report",
+      ...flagRead,
+      "flags.watch",
+    ]),
   },
   client: { scope: "tenant", permissions: new Set(["tenants.get", "quotas.get", "flags.evaluate"]) },
 } as const satisfies Record<string, { scope: ScopeKind; permissions: ReadonlySet<string> }>;

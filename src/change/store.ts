@@ -24,6 +24,7 @@ export type Noun =
   | "quotaOverride"
   | "quotaGrant"
   | "quotaPeriod"
+  | "usageEvent"
   | "webhookEndpoint"
   | "event";
 

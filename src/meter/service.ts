@@ -21,9 +21,9 @@ export interface MeterDeps extends MutationDeps {
 }
 
 /** What a caller decides of a meter for good. */
-export type NewMeter = Pick<Meter, "meterId" | "displayName" | "kind" | "unit" | "description">;
+export type NewMeter = Pick<Meter, "meterId" | "displayName" | "kind" | "unit" | "description" | "eventSource">;
 /** What can be changed of a meter. */
-export type MeterPatch = Partial<Pick<Meter, "displayName" | "unit" | "description">>;
+export type MeterPatch = Partial<Pick<Meter, "displayName" | "unit" | "description" | "eventSource">>;
 
 /** Creates a meter. Throws RESOURCE_EXISTS. */
 export async function createMeter(deps: MeterDeps, ctx: Ctx, input: NewMeter): Promise<Meter> {

@@ -1,4 +1,4 @@
-import type { Queryable } from "../platform/postgres.ts";
+import type { Json, Queryable } from "../platform/postgres.ts";
 import type { Meter } from "./meter.ts";
 
 /** One meter by its id, or undefined. */
@@ -19,15 +19,16 @@ export function selectMeters(sql: Queryable, afterId: string, limit: number): Pr
 
 /** Inserts a meter. */
 export async function insertMeter(sql: Queryable, meter: Meter): Promise<void> {
-  await sql`insert into meter (meter_id, uid, display_name, kind, unit, description, revision, created_at, updated_at)
+  await sql`insert into meter (meter_id, uid, display_name, kind, unit, description, event_source, revision,
+      created_at, updated_at)
     values (${meter.meterId}, ${meter.uid}, ${meter.displayName}, ${meter.kind}, ${meter.unit}, ${meter.description},
-      ${meter.revision}, ${meter.createdAt}, ${meter.updatedAt})`;
+      ${sourceOf(sql, meter)}, ${meter.revision}, ${meter.createdAt}, ${meter.updatedAt})`;
 }
 
-/** Writes a meter's texts. */
+/** Writes what can change of a meter. */
 export async function updateMeterRow(sql: Queryable, meter: Meter): Promise<void> {
   await sql`update meter set display_name = ${meter.displayName}, unit = ${meter.unit},
-      description = ${meter.description}, revision = ${meter.revision}, updated_at = ${meter.updatedAt}
+      description = ${meter.description}, event_source = ${sourceOf(sql, meter)}, revision = ${meter.revision}, updated_at = ${meter.updatedAt}
     where meter_id = ${meter.meterId}`;
 }
 
@@ -48,7 +49,16 @@ export async function selectMeterUser(sql: Queryable, meterId: string): Promise<
   return row?.name;
 }
 
+/** The meters that count usage events. */
+export function selectCountingMeters(sql: Queryable): Promise<Meter[]> {
+  return sql<Meter[]>`${columns(sql)} where event_source is not null`;
+}
+
+function sourceOf(sql: Queryable, { eventSource }: Meter) {
+  return eventSource === null ? null : sql.json(eventSource as unknown as Json);
+}
+
 function columns(sql: Queryable) {
-  return sql`select meter_id as "meterId", uid, display_name as "displayName", kind, unit, description, revision,
-    created_at as "createdAt", updated_at as "updatedAt" from meter`;
+  return sql`select meter_id as "meterId", uid, display_name as "displayName", kind, unit, description,
+    event_source as "eventSource", revision, created_at as "createdAt", updated_at as "updatedAt" from meter`;
 }

@@ -15,6 +15,12 @@ export function sha256(data: string | Uint8Array): Uint8Array {
   return hash("sha256", data, "buffer");
 }
 
+/** A UUID that stands for a text: the first 128 bits of its SHA-256. */
+export function uuidOf(text: string): string {
+  const digits = hash("sha256", text, "hex");
+  return `${digits.slice(0, 8)}-${digits.slice(8, 12)}-${digits.slice(12, 16)}-${digits.slice(16, 20)}-${digits.slice(20, 32)}`;
+}
+
 /**
  * Seals texts by AES-256-GCM under a key that all nodes share: nobody else can read or change them. A token
  * opens only with the context that it was sealed with, which is not in it.

@@ -5,6 +5,7 @@ import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrato
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { UsageService } from "@tenantplane/sdk/gen/tenantplane/v1/usage_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
 
@@ -18,6 +19,7 @@ export const SERVICES = [
   AuditService,
   QuotaService,
   WebhookService,
+  UsageService,
 ] as const;
 
 /** The services that others have specified. */

@@ -1,5 +1,6 @@
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import { UsageService } from "@tenantplane/sdk/gen/tenantplane/v1/usage_pb";
 import type { Clients } from "./app.ts";
 
 /** A request of a writing RPC that the server will carry out, each time another one. */
@@ -73,6 +74,16 @@ export const WRITES: Readonly<Record<string, (admin: Clients, n: number) => Prom
   "AccessService.RotateApiKey": async (admin) =>
     varied({ name: await keyOf(admin) }, { overlap: { seconds: 60n, nanos: 0 } }),
   "AccessService.RevokeApiKey": async (admin) => varied({ name: await keyOf(admin) }, { name: await keyOf(admin) }),
+  "UsageService.VoidUsageEvent": async (admin, n) => {
+    const parent = await tenantOf(admin, n);
+    const [id, other] = [await eventOf(admin, parent), await eventOf(admin, parent)];
+    return varied({ parent, source: "walk", id }, { id: other });
+  },
+  "UsageService.AmendUsageEvent": async (admin, n) => {
+    const parent = await tenantOf(admin, n);
+    const id = await eventOf(admin, parent);
+    return varied({ parent, source: "walk", id, data: { v: 1 } }, { data: { v: 2 } });
+  },
   "WebhookService.CreateWebhookEndpoint": async () => {
     const webhookEndpoint = { url: "https://example.com/hook", scope: "platform" };
     return varied({ webhookEndpoint }, { webhookEndpoint: { ...webhookEndpoint, description: "other" } });
@@ -92,6 +103,12 @@ export const WRITES: Readonly<Record<string, (admin: Clients, n: number) => Prom
       (await admin.webhooks.pingWebhookEndpoint({ name: await endpointOf(admin) })).delivery?.name;
     return varied({ name: await name() }, { name: await name() });
   },
+};
+
+/** Writes that are safe to repeat by other means than a request id, which the walk leaves to their own tests. */
+export const OTHERWISE_SAFE: Readonly<Record<string, string>> = {
+  "UsageService.ReportUsage": "each event has an id of its own",
+  "UsageService.StreamUsage": "each event has an id of its own",
 };
 
 /** Answers that are given once and kept nowhere: their retry is refused. */
@@ -157,4 +174,10 @@ async function endpointOf(admin: Clients): Promise<string> {
 
 function msOf(time: Timestamp | undefined): number {
   return time ? timestampMs(time) : 0;
+}
+
+async function eventOf(admin: Clients, tenant: string): Promise<string> {
+  const id = crypto.randomUUID();
+  await admin.of(UsageService).reportUsage({ events: [{ tenant, source: "walk", id, type: "walk" }] });
+  return id;
 }

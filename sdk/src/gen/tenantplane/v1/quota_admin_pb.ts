@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/quota_admin.proto.
  */
 export const file_tenantplane_v1_quota_admin: GenFile = /*@__PURE__*/
-  fileDesc("CiB0ZW5hbnRwbGFuZS92MS9xdW90YV9hZG1pbi5wcm90bxIOdGVuYW50cGxhbmUudjEizAIKBU1ldGVyEgwKBG5hbWUYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEigKBGtpbmQYAyABKA4yGi50ZW5hbnRwbGFuZS52MS5NZXRlci5LaW5kEgwKBHVuaXQYBCABKAkSEwoLZGVzY3JpcHRpb24YBSABKAkSDAoEZXRhZxgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEg0KCUtJTkRfUkFURRABEg8KC0tJTkRfUEVSSU9EEAISDgoKS0lORF9HQVVHRRADEhQKEEtJTkRfQ09OQ1VSUkVOQ1kQBCKXAgoNUXVvdGFPdmVycmlkZRIMCgRuYW1lGAEgASgJEhAKCGxpbWl0X2lkGAIgASgJEiQKBWxpbWl0GAMgASgLMhUudGVuYW50cGxhbmUudjEuTGltaXQSDgoGcmVhc29uGAQgASgJEg8KB2NyZWF0b3IYBSABKAkSLwoLZXhwaXJlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLTAgoKUXVvdGFHcmFudBIMCgRuYW1lGAEgASgJEhAKCGxpbWl0X2lkGAIgASgJEg4KBmFtb3VudBgDIAEoAxITCgt1c2VkX2Ftb3VudBgEIAEoAxIQCghwcmlvcml0eRgFIAEoBRIuCgpzdGFydF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJdm9pZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YCSABKAkSDwoHY3JlYXRvchgKIAEoCRIMCgRldGFnGAsgASgJEi8KC2NyZWF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJoChZHZXRUZW5hbnRRdW90YXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGbWV0ZXJzGAIgAygJEjAKC2NvbnNpc3RlbmN5GAMgASgLMhsudGVuYW50cGxhbmUudjEuQ29uc2lzdGVuY3kiRQoXR2V0VGVuYW50UXVvdGFzUmVzcG9uc2USKgoGbGltaXRzGAEgAygLMhoudGVuYW50cGxhbmUudjEuTGltaXRTdGF0ZSJFChNFeHBsYWluUXVvdGFSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIbGltaXRfaWQYAiABKAkSDgoGaG9sZGVyGAMgASgJIsQCChRFeHBsYWluUXVvdGFSZXNwb25zZRIpCgVsaW1pdBgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkxpbWl0U3RhdGUSLgoPZWZmZWN0aXZlX2xpbWl0GAIgASgLMhUudGVuYW50cGxhbmUudjEuTGltaXQSOAoFc3RlcHMYAyADKAsyKS50ZW5hbnRwbGFuZS52MS5FeHBsYWluUXVvdGFSZXNwb25zZS5TdGVwEjQKEG5leHRfY2hhbmdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGmEKBFN0ZXASDAoEa2luZBgBIAEoCRIQCghyZXNvdXJjZRgCIAEoCRIUCgxwbGFuX3ZlcnNpb24YAyABKAUSDgoGYW1vdW50GAQgASgDEhMKC2Rlc2NyaXB0aW9uGAUgASgJIn8KG0xpc3RUZW5hbnRzTmVhckxpbWl0UmVxdWVzdBIQCghsaW1pdF9pZBgBIAEoCRITCgttaW5fcGVyY2VudBgCIAEoBRISCgppbnRlZ3JhdG9yGAMgASgJEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIoYCChxMaXN0VGVuYW50c05lYXJMaW1pdFJlc3BvbnNlEkAKBWl0ZW1zGAEgAygLMjEudGVuYW50cGxhbmUudjEuTGlzdFRlbmFudHNOZWFyTGltaXRSZXNwb25zZS5JdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIyCg53YXRlcm1hcmtfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaVwoESXRlbRIOCgZ0ZW5hbnQYASABKAkSKQoFbGltaXQYAiABKAsyGi50ZW5hbnRwbGFuZS52MS5MaW1pdFN0YXRlEhQKDHVzZWRfcGVyY2VudBgDIAEoASJ3ChJDcmVhdGVNZXRlclJlcXVlc3QSEAoIbWV0ZXJfaWQYASABKAkSJAoFbWV0ZXIYAiABKAsyFS50ZW5hbnRwbGFuZS52MS5NZXRlchISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiOwoTQ3JlYXRlTWV0ZXJSZXNwb25zZRIkCgVtZXRlchgBIAEoCzIVLnRlbmFudHBsYW5lLnYxLk1ldGVyIh8KD0dldE1ldGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIjgKEEdldE1ldGVyUmVzcG9uc2USJAoFbWV0ZXIYASABKAsyFS50ZW5hbnRwbGFuZS52MS5NZXRlciI6ChFMaXN0TWV0ZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJUChJMaXN0TWV0ZXJzUmVzcG9uc2USJQoGbWV0ZXJzGAEgAygLMhUudGVuYW50cGxhbmUudjEuTWV0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpYBChJVcGRhdGVNZXRlclJlcXVlc3QSJAoFbWV0ZXIYASABKAsyFS50ZW5hbnRwbGFuZS52MS5NZXRlchIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIIjsKE1VwZGF0ZU1ldGVyUmVzcG9uc2USJAoFbWV0ZXIYASABKAsyFS50ZW5hbnRwbGFuZS52MS5NZXRlciJyChJEZWxldGVNZXRlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIVCg1hbGxvd19taXNzaW5nGAUgASgIIhUKE0RlbGV0ZU1ldGVyUmVzcG9uc2UiqQEKGkNyZWF0ZVF1b3RhT3ZlcnJpZGVSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIZChFxdW90YV9vdmVycmlkZV9pZBgCIAEoCRI1Cg5xdW90YV9vdmVycmlkZRgDIAEoCzIdLnRlbmFudHBsYW5lLnYxLlF1b3RhT3ZlcnJpZGUSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIlQKG0NyZWF0ZVF1b3RhT3ZlcnJpZGVSZXNwb25zZRI1Cg5xdW90YV9vdmVycmlkZRgBIAEoCzIdLnRlbmFudHBsYW5lLnYxLlF1b3RhT3ZlcnJpZGUiJwoXR2V0UXVvdGFPdmVycmlkZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSJRChhHZXRRdW90YU92ZXJyaWRlUmVzcG9uc2USNQoOcXVvdGFfb3ZlcnJpZGUYASABKAsyHS50ZW5hbnRwbGFuZS52MS5RdW90YU92ZXJyaWRlImgKGUxpc3RRdW90YU92ZXJyaWRlc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEhQKDHNob3dfZXhwaXJlZBgEIAEoCCJtChpMaXN0UXVvdGFPdmVycmlkZXNSZXNwb25zZRI2Cg9xdW90YV9vdmVycmlkZXMYASADKAsyHS50ZW5hbnRwbGFuZS52MS5RdW90YU92ZXJyaWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKvAQoaVXBkYXRlUXVvdGFPdmVycmlkZVJlcXVlc3QSNQoOcXVvdGFfb3ZlcnJpZGUYASABKAsyHS50ZW5hbnRwbGFuZS52MS5RdW90YU92ZXJyaWRlEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiVAobVXBkYXRlUXVvdGFPdmVycmlkZVJlc3BvbnNlEjUKDnF1b3RhX292ZXJyaWRlGAEgASgLMh0udGVuYW50cGxhbmUudjEuUXVvdGFPdmVycmlkZSJ6ChpEZWxldGVRdW90YU92ZXJyaWRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhUKDWFsbG93X21pc3NpbmcYBSABKAgiHQobRGVsZXRlUXVvdGFPdmVycmlkZVJlc3BvbnNlIp0BChdDcmVhdGVRdW90YUdyYW50UmVxdWVzdBIOCgZwYXJlbnQYASABKAkSFgoOcXVvdGFfZ3JhbnRfaWQYAiABKAkSLwoLcXVvdGFfZ3JhbnQYAyABKAsyGi50ZW5hbnRwbGFuZS52MS5RdW90YUdyYW50EhIKCnJlcXVlc3RfaWQYBCABKAkSFQoNdmFsaWRhdGVfb25seRgFIAEoCCJLChhDcmVhdGVRdW90YUdyYW50UmVzcG9uc2USLwoLcXVvdGFfZ3JhbnQYASABKAsyGi50ZW5hbnRwbGFuZS52MS5RdW90YUdyYW50IiQKFEdldFF1b3RhR3JhbnRSZXF1ZXN0EgwKBG5hbWUYASABKAkiSAoVR2V0UXVvdGFHcmFudFJlc3BvbnNlEi8KC3F1b3RhX2dyYW50GAEgASgLMhoudGVuYW50cGxhbmUudjEuUXVvdGFHcmFudCJlChZMaXN0UXVvdGFHcmFudHNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIUCgxzaG93X2V4cGlyZWQYBCABKAgiZAoXTGlzdFF1b3RhR3JhbnRzUmVzcG9uc2USMAoMcXVvdGFfZ3JhbnRzGAEgAygLMhoudGVuYW50cGxhbmUudjEuUXVvdGFHcmFudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibgoVVm9pZFF1b3RhR3JhbnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIkkKFlZvaWRRdW90YUdyYW50UmVzcG9uc2USLwoLcXVvdGFfZ3JhbnQYASABKAsyGi50ZW5hbnRwbGFuZS52MS5RdW90YUdyYW50YgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tenantplane_v1_consistency, file_tenantplane_v1_limit, file_tenantplane_v1_quota_check]);
+  fileDesc("CiB0ZW5hbnRwbGFuZS92MS9xdW90YV9hZG1pbi5wcm90bxIOdGVuYW50cGxhbmUudjEihAMKBU1ldGVyEgwKBG5hbWUYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEigKBGtpbmQYAyABKA4yGi50ZW5hbnRwbGFuZS52MS5NZXRlci5LaW5kEgwKBHVuaXQYBCABKAkSEwoLZGVzY3JpcHRpb24YBSABKAkSDAoEZXRhZxgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjYKDGV2ZW50X3NvdXJjZRgJIAEoCzIgLnRlbmFudHBsYW5lLnYxLk1ldGVyRXZlbnRTb3VyY2UiYgoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASDQoJS0lORF9SQVRFEAESDwoLS0lORF9QRVJJT0QQAhIOCgpLSU5EX0dBVUdFEAMSFAoQS0lORF9DT05DVVJSRU5DWRAEIp4DChBNZXRlckV2ZW50U291cmNlEhIKCmV2ZW50X3R5cGUYASABKAkSQQoLYWdncmVnYXRpb24YAiABKA4yLC50ZW5hbnRwbGFuZS52MS5NZXRlckV2ZW50U291cmNlLkFnZ3JlZ2F0aW9uEhYKDnZhbHVlX3Byb3BlcnR5GAMgASgJEkQKCmRpbWVuc2lvbnMYBCADKAsyMC50ZW5hbnRwbGFuZS52MS5NZXRlckV2ZW50U291cmNlLkRpbWVuc2lvbnNFbnRyeRoxCg9EaW1lbnNpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKhAQoLQWdncmVnYXRpb24SGwoXQUdHUkVHQVRJT05fVU5TUEVDSUZJRUQQABITCg9BR0dSRUdBVElPTl9TVU0QARIVChFBR0dSRUdBVElPTl9DT1VOVBACEhMKD0FHR1JFR0FUSU9OX01BWBADEhYKEkFHR1JFR0FUSU9OX0xBVEVTVBAEEhwKGEFHR1JFR0FUSU9OX1VOSVFVRV9DT1VOVBAFIpcCCg1RdW90YU92ZXJyaWRlEgwKBG5hbWUYASABKAkSEAoIbGltaXRfaWQYAiABKAkSJAoFbGltaXQYAyABKAsyFS50ZW5hbnRwbGFuZS52MS5MaW1pdBIOCgZyZWFzb24YBCABKAkSDwoHY3JlYXRvchgFIAEoCRIvCgtleHBpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItMCCgpRdW90YUdyYW50EgwKBG5hbWUYASABKAkSEAoIbGltaXRfaWQYAiABKAkSDgoGYW1vdW50GAMgASgDEhMKC3VzZWRfYW1vdW50GAQgASgDEhAKCHByaW9yaXR5GAUgASgFEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgl2b2lkX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgJIAEoCRIPCgdjcmVhdG9yGAogASgJEgwKBGV0YWcYCyABKAkSLwoLY3JlYXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImgKFkdldFRlbmFudFF1b3Rhc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZtZXRlcnMYAiADKAkSMAoLY29uc2lzdGVuY3kYAyABKAsyGy50ZW5hbnRwbGFuZS52MS5Db25zaXN0ZW5jeSJFChdHZXRUZW5hbnRRdW90YXNSZXNwb25zZRIqCgZsaW1pdHMYASADKAsyGi50ZW5hbnRwbGFuZS52MS5MaW1pdFN0YXRlIkUKE0V4cGxhaW5RdW90YVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghsaW1pdF9pZBgCIAEoCRIOCgZob2xkZXIYAyABKAkixAIKFEV4cGxhaW5RdW90YVJlc3BvbnNlEikKBWxpbWl0GAEgASgLMhoudGVuYW50cGxhbmUudjEuTGltaXRTdGF0ZRIuCg9lZmZlY3RpdmVfbGltaXQYAiABKAsyFS50ZW5hbnRwbGFuZS52MS5MaW1pdBI4CgVzdGVwcxgDIAMoCzIpLnRlbmFudHBsYW5lLnYxLkV4cGxhaW5RdW90YVJlc3BvbnNlLlN0ZXASNAoQbmV4dF9jaGFuZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaYQoEU3RlcBIMCgRraW5kGAEgASgJEhAKCHJlc291cmNlGAIgASgJEhQKDHBsYW5fdmVyc2lvbhgDIAEoBRIOCgZhbW91bnQYBCABKAMSEwoLZGVzY3JpcHRpb24YBSABKAkifwobTGlzdFRlbmFudHNOZWFyTGltaXRSZXF1ZXN0EhAKCGxpbWl0X2lkGAEgASgJEhMKC21pbl9wZXJjZW50GAIgASgFEhIKCmludGVncmF0b3IYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkihgIKHExpc3RUZW5hbnRzTmVhckxpbWl0UmVzcG9uc2USQAoFaXRlbXMYASADKAsyMS50ZW5hbnRwbGFuZS52MS5MaXN0VGVuYW50c05lYXJMaW1pdFJlc3BvbnNlLkl0ZW0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEjIKDndhdGVybWFya190aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpXCgRJdGVtEg4KBnRlbmFudBgBIAEoCRIpCgVsaW1pdBgCIAEoCzIaLnRlbmFudHBsYW5lLnYxLkxpbWl0U3RhdGUSFAoMdXNlZF9wZXJjZW50GAMgASgBIncKEkNyZWF0ZU1ldGVyUmVxdWVzdBIQCghtZXRlcl9pZBgBIAEoCRIkCgVtZXRlchgCIAEoCzIVLnRlbmFudHBsYW5lLnYxLk1ldGVyEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCI7ChNDcmVhdGVNZXRlclJlc3BvbnNlEiQKBW1ldGVyGAEgASgLMhUudGVuYW50cGxhbmUudjEuTWV0ZXIiHwoPR2V0TWV0ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkiOAoQR2V0TWV0ZXJSZXNwb25zZRIkCgVtZXRlchgBIAEoCzIVLnRlbmFudHBsYW5lLnYxLk1ldGVyIjoKEUxpc3RNZXRlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlQKEkxpc3RNZXRlcnNSZXNwb25zZRIlCgZtZXRlcnMYASADKAsyFS50ZW5hbnRwbGFuZS52MS5NZXRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkilgEKElVwZGF0ZU1ldGVyUmVxdWVzdBIkCgVtZXRlchgBIAEoCzIVLnRlbmFudHBsYW5lLnYxLk1ldGVyEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiOwoTVXBkYXRlTWV0ZXJSZXNwb25zZRIkCgVtZXRlchgBIAEoCzIVLnRlbmFudHBsYW5lLnYxLk1ldGVyInIKEkRlbGV0ZU1ldGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhUKDWFsbG93X21pc3NpbmcYBSABKAgiFQoTRGVsZXRlTWV0ZXJSZXNwb25zZSKpAQoaQ3JlYXRlUXVvdGFPdmVycmlkZVJlcXVlc3QSDgoGcGFyZW50GAEgASgJEhkKEXF1b3RhX292ZXJyaWRlX2lkGAIgASgJEjUKDnF1b3RhX292ZXJyaWRlGAMgASgLMh0udGVuYW50cGxhbmUudjEuUXVvdGFPdmVycmlkZRISCgpyZXF1ZXN0X2lkGAQgASgJEhUKDXZhbGlkYXRlX29ubHkYBSABKAgiVAobQ3JlYXRlUXVvdGFPdmVycmlkZVJlc3BvbnNlEjUKDnF1b3RhX292ZXJyaWRlGAEgASgLMh0udGVuYW50cGxhbmUudjEuUXVvdGFPdmVycmlkZSInChdHZXRRdW90YU92ZXJyaWRlUmVxdWVzdBIMCgRuYW1lGAEgASgJIlEKGEdldFF1b3RhT3ZlcnJpZGVSZXNwb25zZRI1Cg5xdW90YV9vdmVycmlkZRgBIAEoCzIdLnRlbmFudHBsYW5lLnYxLlF1b3RhT3ZlcnJpZGUiaAoZTGlzdFF1b3RhT3ZlcnJpZGVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSFAoMc2hvd19leHBpcmVkGAQgASgIIm0KGkxpc3RRdW90YU92ZXJyaWRlc1Jlc3BvbnNlEjYKD3F1b3RhX292ZXJyaWRlcxgBIAMoCzIdLnRlbmFudHBsYW5lLnYxLlF1b3RhT3ZlcnJpZGUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIq8BChpVcGRhdGVRdW90YU92ZXJyaWRlUmVxdWVzdBI1Cg5xdW90YV9vdmVycmlkZRgBIAEoCzIdLnRlbmFudHBsYW5lLnYxLlF1b3RhT3ZlcnJpZGUSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCCJUChtVcGRhdGVRdW90YU92ZXJyaWRlUmVzcG9uc2USNQoOcXVvdGFfb3ZlcnJpZGUYASABKAsyHS50ZW5hbnRwbGFuZS52MS5RdW90YU92ZXJyaWRlInoKGkRlbGV0ZVF1b3RhT3ZlcnJpZGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSFQoNYWxsb3dfbWlzc2luZxgFIAEoCCIdChtEZWxldGVRdW90YU92ZXJyaWRlUmVzcG9uc2UinQEKF0NyZWF0ZVF1b3RhR3JhbnRSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIWCg5xdW90YV9ncmFudF9pZBgCIAEoCRIvCgtxdW90YV9ncmFudBgDIAEoCzIaLnRlbmFudHBsYW5lLnYxLlF1b3RhR3JhbnQSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIksKGENyZWF0ZVF1b3RhR3JhbnRSZXNwb25zZRIvCgtxdW90YV9ncmFudBgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLlF1b3RhR3JhbnQiJAoUR2V0UXVvdGFHcmFudFJlcXVlc3QSDAoEbmFtZRgBIAEoCSJIChVHZXRRdW90YUdyYW50UmVzcG9uc2USLwoLcXVvdGFfZ3JhbnQYASABKAsyGi50ZW5hbnRwbGFuZS52MS5RdW90YUdyYW50ImUKFkxpc3RRdW90YUdyYW50c1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEhQKDHNob3dfZXhwaXJlZBgEIAEoCCJkChdMaXN0UXVvdGFHcmFudHNSZXNwb25zZRIwCgxxdW90YV9ncmFudHMYASADKAsyGi50ZW5hbnRwbGFuZS52MS5RdW90YUdyYW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJuChVWb2lkUXVvdGFHcmFudFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJEhUKDXZhbGlkYXRlX29ubHkYBSABKAgiSQoWVm9pZFF1b3RhR3JhbnRSZXNwb25zZRIvCgtxdW90YV9ncmFudBgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLlF1b3RhR3JhbnRiBnByb3RvMw", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tenantplane_v1_consistency, file_tenantplane_v1_limit, file_tenantplane_v1_quota_check]);
 
 /**
  * What is counted.
@@ -84,6 +84,13 @@ export type Meter = Message<"tenantplane.v1.Meter"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 8;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * The usage events that the meter counts; none when absent. A change holds for events that arrive after it.
+   *
+   * @generated from field: tenantplane.v1.MeterEventSource event_source = 9;
+   */
+  eventSource?: MeterEventSource | undefined;
 };
 
 /**
@@ -147,6 +154,111 @@ export type Meter_Kind = (typeof Meter_Kind)[keyof typeof Meter_Kind] | UnknownE
  */
 export const Meter_KindSchema: GenEnum<Meter_Kind> = /*@__PURE__*/
   enumDesc(file_tenantplane_v1_quota_admin, 0, 0);
+
+/**
+ * Which usage events a meter counts, and how.
+ *
+ * @generated from message tenantplane.v1.MeterEventSource
+ */
+export type MeterEventSource = Message<"tenantplane.v1.MeterEventSource"> & {
+  /**
+   * The type of the events; 1 to 128 characters.
+   *
+   * @generated from field: string event_type = 1;
+   */
+  eventType: string;
+
+  /**
+   * How values come together.
+   *
+   * @generated from field: tenantplane.v1.MeterEventSource.Aggregation aggregation = 2;
+   */
+  aggregation: MeterEventSource_Aggregation;
+
+  /**
+   * Where an event's data has the value, such as "usage.bytes"; not for COUNT. A number, or a text that is one; of UNIQUE_COUNT
+   * any text or number.
+   *
+   * @generated from field: string value_property = 3;
+   */
+  valueProperty: string;
+
+  /**
+   * What usage can be grouped by: the dimension's name, and where an event's data has it. At most 5.
+   *
+   * @generated from field: map<string, string> dimensions = 4;
+   */
+  dimensions: { [key: string]: string };
+};
+
+/**
+ * Describes the message tenantplane.v1.MeterEventSource.
+ * Use `create(MeterEventSourceSchema)` to create a new message.
+ */
+export const MeterEventSourceSchema: GenMessage<MeterEventSource> = /*@__PURE__*/
+  messageDesc(file_tenantplane_v1_quota_admin, 1);
+
+/**
+ * How values come together.
+ *
+ * @generated from enum tenantplane.v1.MeterEventSource.Aggregation
+ */
+export const MeterEventSource_Aggregation = {
+  /**
+   * Refused.
+   *
+   * @generated from enum value: AGGREGATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The sum of the values.
+   *
+   * @generated from enum value: AGGREGATION_SUM = 1;
+   */
+  SUM: 1,
+
+  /**
+   * The number of events.
+   *
+   * @generated from enum value: AGGREGATION_COUNT = 2;
+   */
+  COUNT: 2,
+
+  /**
+   * The largest value.
+   *
+   * @generated from enum value: AGGREGATION_MAX = 3;
+   */
+  MAX: 3,
+
+  /**
+   * The value of the newest event.
+   *
+   * @generated from enum value: AGGREGATION_LATEST = 4;
+   */
+  LATEST: 4,
+
+  /**
+   * The number of different values.
+   *
+   * @generated from enum value: AGGREGATION_UNIQUE_COUNT = 5;
+   */
+  UNIQUE_COUNT: 5,
+} as const;
+
+/**
+ * How values come together.
+ *
+ * @generated from enum tenantplane.v1.MeterEventSource.Aggregation
+ */
+export type MeterEventSource_Aggregation = (typeof MeterEventSource_Aggregation)[keyof typeof MeterEventSource_Aggregation] | UnknownEnum;
+
+/**
+ * Describes the enum tenantplane.v1.MeterEventSource.Aggregation.
+ */
+export const MeterEventSource_AggregationSchema: GenEnum<MeterEventSource_Aggregation> = /*@__PURE__*/
+  enumDesc(file_tenantplane_v1_quota_admin, 1, 0);
 
 /**
  * Changes a limit for one tenant.
@@ -224,7 +336,7 @@ export type QuotaOverride = Message<"tenantplane.v1.QuotaOverride"> & {
  * Use `create(QuotaOverrideSchema)` to create a new message.
  */
 export const QuotaOverrideSchema: GenMessage<QuotaOverride> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 1);
+  messageDesc(file_tenantplane_v1_quota_admin, 2);
 
 /**
  * An extra amount, given once. Of a PERIOD limit it is used up after the limit's own amount, in as many periods as it lasts; what
@@ -323,7 +435,7 @@ export type QuotaGrant = Message<"tenantplane.v1.QuotaGrant"> & {
  * Use `create(QuotaGrantSchema)` to create a new message.
  */
 export const QuotaGrantSchema: GenMessage<QuotaGrant> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 2);
+  messageDesc(file_tenantplane_v1_quota_admin, 3);
 
 /**
  * Asks for a tenant's limits.
@@ -358,7 +470,7 @@ export type GetTenantQuotasRequest = Message<"tenantplane.v1.GetTenantQuotasRequ
  * Use `create(GetTenantQuotasRequestSchema)` to create a new message.
  */
 export const GetTenantQuotasRequestSchema: GenMessage<GetTenantQuotasRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 3);
+  messageDesc(file_tenantplane_v1_quota_admin, 4);
 
 /**
  * A tenant's limits.
@@ -379,7 +491,7 @@ export type GetTenantQuotasResponse = Message<"tenantplane.v1.GetTenantQuotasRes
  * Use `create(GetTenantQuotasResponseSchema)` to create a new message.
  */
 export const GetTenantQuotasResponseSchema: GenMessage<GetTenantQuotasResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 4);
+  messageDesc(file_tenantplane_v1_quota_admin, 5);
 
 /**
  * Asks what is behind a limit.
@@ -414,7 +526,7 @@ export type ExplainQuotaRequest = Message<"tenantplane.v1.ExplainQuotaRequest"> 
  * Use `create(ExplainQuotaRequestSchema)` to create a new message.
  */
 export const ExplainQuotaRequestSchema: GenMessage<ExplainQuotaRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 5);
+  messageDesc(file_tenantplane_v1_quota_admin, 6);
 
 /**
  * What is behind a limit.
@@ -456,7 +568,7 @@ export type ExplainQuotaResponse = Message<"tenantplane.v1.ExplainQuotaResponse"
  * Use `create(ExplainQuotaResponseSchema)` to create a new message.
  */
 export const ExplainQuotaResponseSchema: GenMessage<ExplainQuotaResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 6);
+  messageDesc(file_tenantplane_v1_quota_admin, 7);
 
 /**
  * One step from the plan to the effective amount.
@@ -505,7 +617,7 @@ export type ExplainQuotaResponse_Step = Message<"tenantplane.v1.ExplainQuotaResp
  * Use `create(ExplainQuotaResponse_StepSchema)` to create a new message.
  */
 export const ExplainQuotaResponse_StepSchema: GenMessage<ExplainQuotaResponse_Step> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 6, 0);
+  messageDesc(file_tenantplane_v1_quota_admin, 7, 0);
 
 /**
  * Asks for the tenants that are near a limit of their own, of a meter of kind PERIOD or GAUGE.
@@ -554,7 +666,7 @@ export type ListTenantsNearLimitRequest = Message<"tenantplane.v1.ListTenantsNea
  * Use `create(ListTenantsNearLimitRequestSchema)` to create a new message.
  */
 export const ListTenantsNearLimitRequestSchema: GenMessage<ListTenantsNearLimitRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 7);
+  messageDesc(file_tenantplane_v1_quota_admin, 8);
 
 /**
  * A page of tenants near a limit.
@@ -589,7 +701,7 @@ export type ListTenantsNearLimitResponse = Message<"tenantplane.v1.ListTenantsNe
  * Use `create(ListTenantsNearLimitResponseSchema)` to create a new message.
  */
 export const ListTenantsNearLimitResponseSchema: GenMessage<ListTenantsNearLimitResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 8);
+  messageDesc(file_tenantplane_v1_quota_admin, 9);
 
 /**
  * One limit of one tenant.
@@ -624,7 +736,7 @@ export type ListTenantsNearLimitResponse_Item = Message<"tenantplane.v1.ListTena
  * Use `create(ListTenantsNearLimitResponse_ItemSchema)` to create a new message.
  */
 export const ListTenantsNearLimitResponse_ItemSchema: GenMessage<ListTenantsNearLimitResponse_Item> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 8, 0);
+  messageDesc(file_tenantplane_v1_quota_admin, 9, 0);
 
 /**
  * Asks for a new meter.
@@ -666,7 +778,7 @@ export type CreateMeterRequest = Message<"tenantplane.v1.CreateMeterRequest"> & 
  * Use `create(CreateMeterRequestSchema)` to create a new message.
  */
 export const CreateMeterRequestSchema: GenMessage<CreateMeterRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 9);
+  messageDesc(file_tenantplane_v1_quota_admin, 10);
 
 /**
  * The new meter.
@@ -687,7 +799,7 @@ export type CreateMeterResponse = Message<"tenantplane.v1.CreateMeterResponse"> 
  * Use `create(CreateMeterResponseSchema)` to create a new message.
  */
 export const CreateMeterResponseSchema: GenMessage<CreateMeterResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 10);
+  messageDesc(file_tenantplane_v1_quota_admin, 11);
 
 /**
  * Asks for a meter.
@@ -708,7 +820,7 @@ export type GetMeterRequest = Message<"tenantplane.v1.GetMeterRequest"> & {
  * Use `create(GetMeterRequestSchema)` to create a new message.
  */
 export const GetMeterRequestSchema: GenMessage<GetMeterRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 11);
+  messageDesc(file_tenantplane_v1_quota_admin, 12);
 
 /**
  * A meter.
@@ -729,7 +841,7 @@ export type GetMeterResponse = Message<"tenantplane.v1.GetMeterResponse"> & {
  * Use `create(GetMeterResponseSchema)` to create a new message.
  */
 export const GetMeterResponseSchema: GenMessage<GetMeterResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 12);
+  messageDesc(file_tenantplane_v1_quota_admin, 13);
 
 /**
  * Asks for a page of meters.
@@ -757,7 +869,7 @@ export type ListMetersRequest = Message<"tenantplane.v1.ListMetersRequest"> & {
  * Use `create(ListMetersRequestSchema)` to create a new message.
  */
 export const ListMetersRequestSchema: GenMessage<ListMetersRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 13);
+  messageDesc(file_tenantplane_v1_quota_admin, 14);
 
 /**
  * A page of meters.
@@ -785,7 +897,7 @@ export type ListMetersResponse = Message<"tenantplane.v1.ListMetersResponse"> & 
  * Use `create(ListMetersResponseSchema)` to create a new message.
  */
 export const ListMetersResponseSchema: GenMessage<ListMetersResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 14);
+  messageDesc(file_tenantplane_v1_quota_admin, 15);
 
 /**
  * Asks to change a meter.
@@ -827,7 +939,7 @@ export type UpdateMeterRequest = Message<"tenantplane.v1.UpdateMeterRequest"> & 
  * Use `create(UpdateMeterRequestSchema)` to create a new message.
  */
 export const UpdateMeterRequestSchema: GenMessage<UpdateMeterRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 15);
+  messageDesc(file_tenantplane_v1_quota_admin, 16);
 
 /**
  * The changed meter.
@@ -848,7 +960,7 @@ export type UpdateMeterResponse = Message<"tenantplane.v1.UpdateMeterResponse"> 
  * Use `create(UpdateMeterResponseSchema)` to create a new message.
  */
 export const UpdateMeterResponseSchema: GenMessage<UpdateMeterResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 16);
+  messageDesc(file_tenantplane_v1_quota_admin, 17);
 
 /**
  * Asks to delete a meter.
@@ -897,7 +1009,7 @@ export type DeleteMeterRequest = Message<"tenantplane.v1.DeleteMeterRequest"> & 
  * Use `create(DeleteMeterRequestSchema)` to create a new message.
  */
 export const DeleteMeterRequestSchema: GenMessage<DeleteMeterRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 17);
+  messageDesc(file_tenantplane_v1_quota_admin, 18);
 
 /**
  * Nothing is left of the meter but the audit log.
@@ -912,7 +1024,7 @@ export type DeleteMeterResponse = Message<"tenantplane.v1.DeleteMeterResponse"> 
  * Use `create(DeleteMeterResponseSchema)` to create a new message.
  */
 export const DeleteMeterResponseSchema: GenMessage<DeleteMeterResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 18);
+  messageDesc(file_tenantplane_v1_quota_admin, 19);
 
 /**
  * Asks for an override.
@@ -961,7 +1073,7 @@ export type CreateQuotaOverrideRequest = Message<"tenantplane.v1.CreateQuotaOver
  * Use `create(CreateQuotaOverrideRequestSchema)` to create a new message.
  */
 export const CreateQuotaOverrideRequestSchema: GenMessage<CreateQuotaOverrideRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 19);
+  messageDesc(file_tenantplane_v1_quota_admin, 20);
 
 /**
  * The new override.
@@ -982,7 +1094,7 @@ export type CreateQuotaOverrideResponse = Message<"tenantplane.v1.CreateQuotaOve
  * Use `create(CreateQuotaOverrideResponseSchema)` to create a new message.
  */
 export const CreateQuotaOverrideResponseSchema: GenMessage<CreateQuotaOverrideResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 20);
+  messageDesc(file_tenantplane_v1_quota_admin, 21);
 
 /**
  * Asks for an override.
@@ -1003,7 +1115,7 @@ export type GetQuotaOverrideRequest = Message<"tenantplane.v1.GetQuotaOverrideRe
  * Use `create(GetQuotaOverrideRequestSchema)` to create a new message.
  */
 export const GetQuotaOverrideRequestSchema: GenMessage<GetQuotaOverrideRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 21);
+  messageDesc(file_tenantplane_v1_quota_admin, 22);
 
 /**
  * An override.
@@ -1024,7 +1136,7 @@ export type GetQuotaOverrideResponse = Message<"tenantplane.v1.GetQuotaOverrideR
  * Use `create(GetQuotaOverrideResponseSchema)` to create a new message.
  */
 export const GetQuotaOverrideResponseSchema: GenMessage<GetQuotaOverrideResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 22);
+  messageDesc(file_tenantplane_v1_quota_admin, 23);
 
 /**
  * Asks for a page of a tenant's overrides.
@@ -1066,7 +1178,7 @@ export type ListQuotaOverridesRequest = Message<"tenantplane.v1.ListQuotaOverrid
  * Use `create(ListQuotaOverridesRequestSchema)` to create a new message.
  */
 export const ListQuotaOverridesRequestSchema: GenMessage<ListQuotaOverridesRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 23);
+  messageDesc(file_tenantplane_v1_quota_admin, 24);
 
 /**
  * A page of a tenant's overrides.
@@ -1094,7 +1206,7 @@ export type ListQuotaOverridesResponse = Message<"tenantplane.v1.ListQuotaOverri
  * Use `create(ListQuotaOverridesResponseSchema)` to create a new message.
  */
 export const ListQuotaOverridesResponseSchema: GenMessage<ListQuotaOverridesResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 24);
+  messageDesc(file_tenantplane_v1_quota_admin, 25);
 
 /**
  * Asks to change an override.
@@ -1136,7 +1248,7 @@ export type UpdateQuotaOverrideRequest = Message<"tenantplane.v1.UpdateQuotaOver
  * Use `create(UpdateQuotaOverrideRequestSchema)` to create a new message.
  */
 export const UpdateQuotaOverrideRequestSchema: GenMessage<UpdateQuotaOverrideRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 25);
+  messageDesc(file_tenantplane_v1_quota_admin, 26);
 
 /**
  * The changed override.
@@ -1157,7 +1269,7 @@ export type UpdateQuotaOverrideResponse = Message<"tenantplane.v1.UpdateQuotaOve
  * Use `create(UpdateQuotaOverrideResponseSchema)` to create a new message.
  */
 export const UpdateQuotaOverrideResponseSchema: GenMessage<UpdateQuotaOverrideResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 26);
+  messageDesc(file_tenantplane_v1_quota_admin, 27);
 
 /**
  * Asks to end an override.
@@ -1206,7 +1318,7 @@ export type DeleteQuotaOverrideRequest = Message<"tenantplane.v1.DeleteQuotaOver
  * Use `create(DeleteQuotaOverrideRequestSchema)` to create a new message.
  */
 export const DeleteQuotaOverrideRequestSchema: GenMessage<DeleteQuotaOverrideRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 27);
+  messageDesc(file_tenantplane_v1_quota_admin, 28);
 
 /**
  * Nothing is left of the override but the audit log.
@@ -1221,7 +1333,7 @@ export type DeleteQuotaOverrideResponse = Message<"tenantplane.v1.DeleteQuotaOve
  * Use `create(DeleteQuotaOverrideResponseSchema)` to create a new message.
  */
 export const DeleteQuotaOverrideResponseSchema: GenMessage<DeleteQuotaOverrideResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 28);
+  messageDesc(file_tenantplane_v1_quota_admin, 29);
 
 /**
  * Asks for a grant.
@@ -1270,7 +1382,7 @@ export type CreateQuotaGrantRequest = Message<"tenantplane.v1.CreateQuotaGrantRe
  * Use `create(CreateQuotaGrantRequestSchema)` to create a new message.
  */
 export const CreateQuotaGrantRequestSchema: GenMessage<CreateQuotaGrantRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 29);
+  messageDesc(file_tenantplane_v1_quota_admin, 30);
 
 /**
  * The new grant.
@@ -1291,7 +1403,7 @@ export type CreateQuotaGrantResponse = Message<"tenantplane.v1.CreateQuotaGrantR
  * Use `create(CreateQuotaGrantResponseSchema)` to create a new message.
  */
 export const CreateQuotaGrantResponseSchema: GenMessage<CreateQuotaGrantResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 30);
+  messageDesc(file_tenantplane_v1_quota_admin, 31);
 
 /**
  * Asks for a grant.
@@ -1312,7 +1424,7 @@ export type GetQuotaGrantRequest = Message<"tenantplane.v1.GetQuotaGrantRequest"
  * Use `create(GetQuotaGrantRequestSchema)` to create a new message.
  */
 export const GetQuotaGrantRequestSchema: GenMessage<GetQuotaGrantRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 31);
+  messageDesc(file_tenantplane_v1_quota_admin, 32);
 
 /**
  * A grant.
@@ -1333,7 +1445,7 @@ export type GetQuotaGrantResponse = Message<"tenantplane.v1.GetQuotaGrantRespons
  * Use `create(GetQuotaGrantResponseSchema)` to create a new message.
  */
 export const GetQuotaGrantResponseSchema: GenMessage<GetQuotaGrantResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 32);
+  messageDesc(file_tenantplane_v1_quota_admin, 33);
 
 /**
  * Asks for a page of a tenant's grants.
@@ -1375,7 +1487,7 @@ export type ListQuotaGrantsRequest = Message<"tenantplane.v1.ListQuotaGrantsRequ
  * Use `create(ListQuotaGrantsRequestSchema)` to create a new message.
  */
 export const ListQuotaGrantsRequestSchema: GenMessage<ListQuotaGrantsRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 33);
+  messageDesc(file_tenantplane_v1_quota_admin, 34);
 
 /**
  * A page of a tenant's grants.
@@ -1403,7 +1515,7 @@ export type ListQuotaGrantsResponse = Message<"tenantplane.v1.ListQuotaGrantsRes
  * Use `create(ListQuotaGrantsResponseSchema)` to create a new message.
  */
 export const ListQuotaGrantsResponseSchema: GenMessage<ListQuotaGrantsResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 34);
+  messageDesc(file_tenantplane_v1_quota_admin, 35);
 
 /**
  * Asks to take back what is left of a grant.
@@ -1452,7 +1564,7 @@ export type VoidQuotaGrantRequest = Message<"tenantplane.v1.VoidQuotaGrantReques
  * Use `create(VoidQuotaGrantRequestSchema)` to create a new message.
  */
 export const VoidQuotaGrantRequestSchema: GenMessage<VoidQuotaGrantRequest> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 35);
+  messageDesc(file_tenantplane_v1_quota_admin, 36);
 
 /**
  * The voided grant.
@@ -1473,5 +1585,5 @@ export type VoidQuotaGrantResponse = Message<"tenantplane.v1.VoidQuotaGrantRespo
  * Use `create(VoidQuotaGrantResponseSchema)` to create a new message.
  */
 export const VoidQuotaGrantResponseSchema: GenMessage<VoidQuotaGrantResponse> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_quota_admin, 36);
+  messageDesc(file_tenantplane_v1_quota_admin, 37);
 
