@@ -47,6 +47,7 @@ import { startGrpcListener } from "./server/grpc-listener.ts";
 import type { Mount } from "./server/handlers.ts";
 import { readTls, startHttpListener } from "./server/http-listener.ts";
 import { createPages, readiness } from "./server/pages.ts";
+import { guardRoutes } from "./server/route.ts";
 import type { Denied } from "./server/run.ts";
 import { ALL_SERVICES } from "./server/services.ts";
 import { tenantJobs } from "./tenant/jobs.ts";
@@ -259,6 +260,7 @@ async function construct(
     ...listen,
     port: config.HTTP_PORT,
     corsOrigins: config.CORS_ORIGINS,
+    routes: worker ? [] : guardRoutes(chain, []),
     pages,
   });
   const stopHttp = once(() => http.stop(config.DRAIN_TIMEOUT_MS));

@@ -18,6 +18,8 @@ export interface Ctx {
   /** When the call must be over, on the monotonic clock; Infinity for streams and jobs. */
   readonly deadline: number;
   readonly signal: AbortSignal;
+  /** A header of the call, for the protocols of others, which say there what ours say in messages; ":authority" is the host it was sent to. */
+  readonly header: (name: string) => string | undefined;
   /** Sets a header of an HTTP answer; undefined for callers on the gRPC port, whose answers say it all in the message. */
   readonly setHttpHeader: ((name: string, value: string) => void) | undefined;
 }
@@ -50,6 +52,7 @@ export function systemCtx(actor: string, method: string): Ctx {
     callerAddress: "",
     deadline: Number.POSITIVE_INFINITY,
     signal: new AbortController().signal,
+    header: () => undefined,
     setHttpHeader: undefined,
   };
 }

@@ -58,10 +58,15 @@ export function hex(bytes: Uint8Array): string {
 
 /** True when a hash is one of the key's and the key is in force at `now`. Takes the same time for every wrong hash. */
 export function isValidAt(key: ApiKey & KeyHashes, hash: Uint8Array, now: number): boolean {
-  if (key.revokedAt !== null || (key.expiresAt !== null && key.expiresAt <= now)) return false;
+  if (!isInForceAt(key, now)) return false;
   if (equalBytes(key.secretHash, hash)) return true;
   const previousWorks = key.previousExpiresAt !== null && key.previousExpiresAt > now;
   return previousWorks && key.previousHash !== null && equalBytes(key.previousHash, hash);
+}
+
+/** True when the key is neither revoked nor expired at `now`. */
+export function isInForceAt(key: Pick<ApiKey, "revokedAt" | "expiresAt">, now: number): boolean {
+  return key.revokedAt === null && (key.expiresAt === null || key.expiresAt > now);
 }
 
 /** The scope that a key is bound to. */

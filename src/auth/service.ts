@@ -5,7 +5,17 @@ import { DomainError, notFound, permissionDenied } from "../errors.ts";
 import { type MutationDeps, mutate, read } from "../mutation.ts";
 import { andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import { PLATFORM_SCOPE, type Queryable, readAs } from "../platform/postgres.ts";
-import { type ApiKey, auditView, formatSecret, hex, isValidAt, type KeyHashes, keyIdOf, scopeOf } from "./key.ts";
+import {
+  type ApiKey,
+  auditView,
+  formatSecret,
+  hex,
+  isInForceAt,
+  isValidAt,
+  type KeyHashes,
+  keyIdOf,
+  scopeOf,
+} from "./key.ts";
 import { mayGrant, type Principal, type Role, type Scope, type Target } from "./permission.ts";
 import { insertKey, revokeKey, rotateKey, selectKey, selectKeys } from "./store.ts";
 
@@ -141,13 +151,20 @@ export function authenticateKey(
 ): NowOrLater<KeyProof> {
   const keyId = keyIdOf(secret);
   return andThen(keyId === undefined ? undefined : find(keyId), (key) => {
-    if (!key || !isValidAt(key, deps.sha256(secret), deps.clock.now())) {
-      throw new DomainError("CREDENTIALS_INVALID", "the API key is unknown, expired or revoked");
-    }
-    return {
-      keyId: key.keyId,
-      principal: { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] },
-    };
+    if (!key || !isValidAt(key, deps.sha256(secret), deps.clock.now())) throw invalidKey();
+    return { keyId: key.keyId, principal: principalOf(key) };
+  });
+}
+
+/** Answers whose key that is, for who has proven to have it before. Throws CREDENTIALS_INVALID when it is not in force. */
+export function identifyKey(
+  deps: Pick<AuthDeps, "clock">,
+  keyId: string,
+  find: (keyId: string) => NowOrLater<ApiKey | undefined>,
+): NowOrLater<Principal> {
+  return andThen(find(keyId), (key) => {
+    if (!key || !isInForceAt(key, deps.clock.now())) throw invalidKey();
+    return principalOf(key);
   });
 }
 
@@ -186,6 +203,14 @@ function integratorOf(principal: Principal, key: ApiKey): string | undefined {
   const scopes = principal.bindings.map((binding) => binding.scope);
   const found = scopes.find((scope) => scope.kind === "integrator" && scope.integratorUid === key.integratorUid);
   return found?.kind === "integrator" ? found.integratorId : undefined;
+}
+
+function principalOf(key: ApiKey): Principal {
+  return { actor: name(key.keyId), bindings: [{ role: key.role, scope: scopeOf(key) }] };
+}
+
+function invalidKey(): DomainError {
+  return new DomainError("CREDENTIALS_INVALID", "the API key is unknown, expired or revoked");
 }
 
 function name(keyId: string): string {

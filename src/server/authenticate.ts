@@ -1,6 +1,6 @@
 import type { ApiKey, KeyHashes } from "../auth/key.ts";
 import type { Binding, Principal } from "../auth/permission.ts";
-import { authenticateKey } from "../auth/service.ts";
+import { authenticateKey, identifyKey } from "../auth/service.ts";
 import { DomainError } from "../errors.ts";
 import { allThen, andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import type { Sql } from "../platform/postgres.ts";
@@ -19,6 +19,8 @@ export interface AuthenticatorDeps extends JwtDeps {
 export interface Authenticator {
   /** Throws CREDENTIALS_MISSING, CREDENTIALS_INVALID and ISSUER_UNAVAILABLE. */
   identify(header: (name: string) => string | undefined): NowOrLater<Principal>;
+  /** Whose key that is, for who has proven it before. Throws CREDENTIALS_INVALID. */
+  identifyKey(keyId: string): NowOrLater<Principal>;
   /** The caller with what it may use now: bindings to tenants that are ACTIVE. Throws TENANT_NOT_ACTIVE when none is left. */
   requireActive(caller: Principal): NowOrLater<Principal>;
   /** Forgets what is known of a key, because it has changed. */
@@ -57,6 +59,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
         return proof.principal;
       });
     },
+    identifyKey: (keyId) => identifyKey(deps, keyId, find),
     requireActive: (caller) => requireActive(deps, caller),
     forgetKey(keyId) {
       generation += 1;

@@ -1,11 +1,9 @@
-import type { Message } from "@bufbuild/protobuf";
 import { hex } from "../auth/key.ts";
 import type { Principal } from "../auth/permission.ts";
 import type { Ctx } from "../context.ts";
 import { invalidField } from "../errors.ts";
 import type { Call } from "./handlers.ts";
-import { requestText } from "./request-text.ts";
-import type { Rpc, Run } from "./run.ts";
+import type { Endpoint, Run } from "./run.ts";
 
 /** Who calls, as last authenticated. */
 export interface Caller {
@@ -23,18 +21,19 @@ export class CallContext implements Ctx {
   readonly reason: string;
   readonly callerAddress: string;
   readonly deadline: number;
+  readonly header: Ctx["header"];
   readonly setHttpHeader: Ctx["setHttpHeader"];
   private readonly run: Run;
   private readonly makeSignal: () => AbortSignal;
   private readonly caller: Caller;
 
   constructor(
-    rpc: Rpc,
+    rpc: Endpoint<object>,
     run: Run,
     call: Call,
     of: {
       readonly caller: Caller;
-      readonly request: Message | undefined;
+      readonly request: object | undefined;
       readonly deadline: number;
       readonly signal: () => AbortSignal;
     },
@@ -42,11 +41,12 @@ export class CallContext implements Ctx {
     const { caller, request, deadline } = of;
     const fields: CommonFields | undefined = request;
     this.method = rpc.name;
-    this.idempotency = request && rpc.hasRequestId ? idempotency(rpc, request) : undefined;
+    this.idempotency = request && idempotency(rpc, request);
     this.validateOnly = fields?.validateOnly ?? false;
     this.reason = reasonOf(fields?.reason);
     this.callerAddress = call.peer;
     this.deadline = deadline;
+    this.header = call.header;
     this.setHttpHeader = call.isHttp ? call.setHeader : undefined;
     this.run = run;
     this.makeSignal = of.signal;
@@ -67,11 +67,11 @@ export class CallContext implements Ctx {
 }
 
 /** The fields that any request may have. */
-type CommonFields = Message & { requestId?: string; validateOnly?: boolean; reason?: string };
+type CommonFields = object & { requestId?: string; validateOnly?: boolean; reason?: string };
 
-function idempotency({ deps, method }: Rpc, request: Message): Ctx["idempotency"] {
+function idempotency({ deps, textOf }: Endpoint<object>, request: object): Ctx["idempotency"] {
   const { requestId = "" }: CommonFields = request;
-  if (requestId === "") return undefined;
+  if (requestId === "" || !textOf) return undefined;
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId))
     throw invalidField("request_id", "must be a UUID");
   let hash: string | undefined;
@@ -79,7 +79,7 @@ function idempotency({ deps, method }: Rpc, request: Message): Ctx["idempotency"
     requestId: requestId.toLowerCase(),
     // Not all need it, and it costs more than the rest of the chain.
     get hash() {
-      hash ??= hex(deps.sha256(requestText(method.input, request)));
+      hash ??= hex(deps.sha256(textOf(request)));
       return hash;
     },
   };

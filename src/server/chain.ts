@@ -5,7 +5,8 @@ import { andThen, type NowOrLater } from "../platform/now-or-later.ts";
 import { accessRule, authorise } from "./access.ts";
 import { CallContext, type Caller } from "./call-context.ts";
 import { type Call, fullName, Malformed, type Mount } from "./handlers.ts";
-import { type ChainDeps, type Rpc, type Run, start } from "./run.ts";
+import { requestText } from "./request-text.ts";
+import { type ChainDeps, type Endpoint, type Identify, type Run, start } from "./run.ts";
 import { supervise } from "./stream.ts";
 
 /** An RPC behind the chain, ready for any listener. It throws nothing but ConnectErrors. */
@@ -23,17 +24,21 @@ export interface Guarded {
 
 /** Puts every RPC of the mounts behind the one chain: id, log, deadline, authenticate, authorise, handler, errors. */
 export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
-  return mounts.flatMap(({ service, handlers, readers }) =>
+  return mounts.flatMap(({ service, handlers, readers, identify }) =>
     service.methods.map((method) => {
       const handler = handlers[method.localName];
       if (!handler) throw new Error(`${fullName(method)} has no handler`);
-      const rpc = {
+      const rpc: Endpoint<Message> = {
         deps,
-        method,
         handler,
         name: fullName(method),
         rule: accessRule(method),
-        hasRequestId: method.input.fields.some((field) => field.name === "request_id"),
+        identify: identify ?? byHeaders,
+        textOf: method.input.fields.some((field) => field.name === "request_id")
+          ? (request) => requestText(method.input, request as Message)
+          : undefined,
+        complete: (given) => create(method.output, given as MessageInitShape<typeof method.output>),
+        onDrain: method.methodKind === "bidi_streaming" ? "finish" : "break off",
       };
       return {
         method,
@@ -46,14 +51,15 @@ export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
   );
 }
 
-function runUnary(rpc: Rpc, request: Message, call: Call): NowOrLater<Message> {
+/** Runs a call with one answer. Throws nothing but ConnectErrors. */
+export function runUnary<A extends object>(rpc: Endpoint<A>, request: object, call: Call): NowOrLater<A> {
   const { deps, handler } = rpc;
   const run = start(rpc, call);
   try {
     const timeoutMs = Math.min(call.timeoutMs ?? deps.deadlineDefaultMs, deps.deadlineMaxMs);
     const ending = createEnding(call);
     const deadline = run.startedAt + timeoutMs;
-    const answer = andThen(authenticate(rpc, run, call), (principal) => {
+    const answer = andThen(authenticate(rpc, run, call, request), (principal) => {
       requireReadable(request);
       const caller = { principal };
       const of = { caller, request, deadline, signal: ending.signal };
@@ -66,7 +72,7 @@ function runUnary(rpc: Rpc, request: Message, call: Call): NowOrLater<Message> {
   }
 }
 
-async function answerLater(rpc: Rpc, run: Run, answer: Promise<object>): Promise<Message> {
+async function answerLater<A extends object>(rpc: Endpoint<A>, run: Run, answer: Promise<object>): Promise<A> {
   try {
     return answered(rpc, run, await answer);
   } catch (error) {
@@ -74,37 +80,37 @@ async function answerLater(rpc: Rpc, run: Run, answer: Promise<object>): Promise
   }
 }
 
-function answered({ method }: Rpc, run: Run, answer: object): Message {
-  const message = create(method.output, answer as MessageInitShape<typeof method.output>);
+function answered<A extends object>({ complete }: Endpoint<A>, run: Run, answer: object): A {
+  const completed = complete(answer);
   run.end("ok");
-  return message;
+  return completed;
 }
 
 /**
- * A rule that names a field of the request asks for the permission on what each request of a client's stream names,
- * before the handler sees it; a rule that names none asks once, before anything is read. Both ask again as long as the
- * stream lasts.
+ * Runs a stream of any kind. A rule that names a field of the request asks for the permission on what each request of a
+ * client's stream names, before the handler sees it; a rule that names none asks once, before anything is read. Both ask
+ * again as long as the stream lasts. Throws nothing but ConnectErrors.
  */
-async function* runStream(
-  rpc: Rpc,
-  input: { readonly request?: Message; readonly requests?: AsyncIterable<Message> },
+export async function* runStream<A extends object>(
+  rpc: Endpoint<A>,
+  input: { readonly request?: object; readonly requests?: AsyncIterable<Message> },
   call: Call,
-): AsyncGenerator<Message> {
-  const { deps, method, handler, rule } = rpc;
+): AsyncGenerator<A> {
+  const { deps, handler, rule } = rpc;
   const run = start(rpc, call);
   const { request } = input;
   const each = input.requests !== undefined && rule.field !== "";
   try {
-    const caller = { principal: await authenticate(rpc, run, call) };
+    const caller = { principal: await authenticate(rpc, run, call, request) };
     requireReadable(request);
     if (!each) await permit(rpc, caller, request);
     const supervision = {
       requests: each ? permitted(rpc, caller, input.requests) : input.requests,
       caller: call.signal(),
       draining: deps.draining,
-      onDrain: method.methodKind === "bidi_streaming" ? ("finish" as const) : ("break off" as const),
+      onDrain: rpc.onDrain,
       async recheck() {
-        caller.principal = await authenticate(rpc, run, call);
+        caller.principal = await authenticate(rpc, run, call, request);
         if (!each) await permit(rpc, caller, request);
       },
     };
@@ -114,8 +120,7 @@ async function* runStream(
       return Symbol.asyncIterator in answer ? answer : once(answer);
     });
     try {
-      type Answer = MessageInitShape<typeof method.output>;
-      for await (const answer of stream.answers) yield create(method.output, answer as Answer);
+      for await (const answer of stream.answers) yield rpc.complete(answer);
     } finally {
       stream.end();
     }
@@ -128,7 +133,11 @@ async function* runStream(
   }
 }
 
-async function* permitted(rpc: Rpc, caller: Caller, requests: AsyncIterable<Message>): AsyncGenerator<Message> {
+async function* permitted(
+  rpc: Endpoint<object>,
+  caller: Caller,
+  requests: AsyncIterable<Message>,
+): AsyncGenerator<Message> {
   for await (const request of requests) {
     await permit(rpc, caller, request);
     yield request;
@@ -139,20 +148,28 @@ async function* once<T>(answer: NowOrLater<T>): AsyncGenerator<T> {
   yield await answer;
 }
 
-function authenticate({ deps }: Rpc, run: Run, call: Call): NowOrLater<Principal> {
-  return andThen(deps.authenticator.identify(call.header), (caller) => {
+/** As most callers are known: by a key or a token in a header. */
+export const byHeaders: Identify = (authenticator, call) => authenticator.identify(call.header);
+
+function authenticate(
+  { deps, identify }: Endpoint<object>,
+  run: Run,
+  call: Call,
+  request: object | undefined,
+): NowOrLater<Principal> {
+  return andThen(identify(deps.authenticator, call, request), (caller) => {
     run.calledBy(caller);
     return deps.authenticator.requireActive(caller);
   });
 }
 
-function requireReadable(request: Message | undefined): void {
+function requireReadable(request: object | undefined): void {
   if (request instanceof Malformed) {
     throw new DomainError("MESSAGE_MALFORMED", "the request can't be read", {}, { cause: request.cause });
   }
 }
 
-function permit({ deps, rule }: Rpc, caller: Caller, request: Message | undefined): NowOrLater<void> {
+function permit({ deps, rule }: Endpoint<object>, caller: Caller, request: object | undefined): NowOrLater<void> {
   return authorise(rule, caller.principal, request, deps.findTenant);
 }
 

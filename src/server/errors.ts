@@ -51,12 +51,12 @@ const TRANSPORT_REASONS: ReadonlyMap<Code, Reason> = new Map([
   [Code.Aborted, "CANCELLED"],
 ]);
 
-/** A DomainError as callers see it: code, message and google.rpc details, ErrorInfo always among them. */
+/** A DomainError as callers see it: code, message and google.rpc details, ErrorInfo always among them. Its cause is the DomainError. */
 export function toConnectError(error: DomainError, callId: string): ConnectError {
   const { violations, preconditions, resource, quota, retryAfterMs } = error.details;
   const { reason, metadata } = error;
   const message = reason === "INTERNAL" ? `internal error; request ${callId}` : error.message;
-  return new ConnectError(message, CODES[error.code], undefined, [
+  const details = [
     { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN, metadata: { ...metadata } } },
     { desc: RequestInfoSchema, value: { requestId: callId } },
     ...(violations ? [{ desc: BadRequestSchema, value: { fieldViolations: violations.map((v) => ({ ...v })) } }] : []),
@@ -75,7 +75,8 @@ export function toConnectError(error: DomainError, callId: string): ConnectError
             value: create(RetryInfoSchema, { retryDelay: toDuration(Math.ceil(retryAfterMs)) }),
           },
         ]),
-  ]);
+  ];
+  return new ConnectError(message, CODES[error.code], undefined, details, error);
 }
 
 function toQuotaViolation({ subject, description, meter, limitId, amount, dimensions = {} }: QuotaViolation) {

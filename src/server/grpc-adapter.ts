@@ -1,4 +1,4 @@
-import { type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import * as grpc from "@grpc/grpc-js";
 import { bytesOf } from "@tenantplane/sdk/wire";
@@ -72,7 +72,7 @@ function unary(rpc: Guarded): grpc.handleUnaryCall<Message, Message> {
     };
     let response: NowOrLater<Message>;
     try {
-      response = rpc.unary(call.request, callOf(rpc.method, call, headers, signal));
+      response = rpc.unary(call.request, callOf(call, headers, signal));
     } catch (error) {
       return refuse(error);
     }
@@ -85,7 +85,7 @@ function stream(rpc: Guarded): (call: StreamCall) => Promise<void> {
   return async (call) => {
     const headers = createHeaders(call);
     const signal = createLazySignal(call);
-    const about = callOf(rpc.method, call, headers, signal);
+    const about = callOf(call, headers, signal);
     try {
       const answers = "request" in call ? rpc.stream(call.request, about) : rpc.exchange(requestsOf(call), about);
       const ended = await writeAll(call, answers, headers);
@@ -163,15 +163,9 @@ function drained(call: StreamCall): Promise<void> {
   });
 }
 
-function callOf(
-  method: DescMethod,
-  call: UnaryCall | StreamCall,
-  headers: AnswerHeaders,
-  signal: { get(): AbortSignal },
-): Call {
+function callOf(call: UnaryCall | StreamCall, headers: AnswerHeaders, signal: { get(): AbortSignal }): Call {
   return {
-    method,
-    header: (name) => call.metadata.get(name)[0]?.toString(),
+    header: (name) => (name === ":authority" ? call.getHost() : call.metadata.get(name)[0]?.toString()),
     setHeader: headers.set,
     isHttp: false,
     peer: call.getPeer(),

@@ -11,6 +11,7 @@ import type {
 } from "@bufbuild/protobuf";
 import type { Ctx } from "../context.ts";
 import type { NowOrLater } from "../platform/now-or-later.ts";
+import type { Identify } from "./run.ts";
 
 /**
  * The handlers of a service, all of them: a forgotten RPC does not compile. They know nothing of transports.
@@ -34,6 +35,8 @@ export interface Mount {
   readonly service: DescService;
   readonly handlers: Readonly<Record<string, AnyHandler>>;
   readonly readers: Readers;
+  /** In the place of the usual way to tell who calls. */
+  readonly identify?: Identify;
 }
 
 /** Reads the requests of some RPCs of their bytes, in the place of the library; by the RPC's local name. */
@@ -58,7 +61,7 @@ export class Malformed {
 
 /** What a listener knows of a call before anybody has looked at it. */
 export interface Call {
-  readonly method: DescMethod;
+  /** ":authority" is the host that it was sent to. */
   header(name: string): string | undefined;
   setHeader(name: string, value: string): void;
   /** True on the HTTP port. */

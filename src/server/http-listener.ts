@@ -9,13 +9,17 @@ import type { Guarded } from "./chain.ts";
 import { createDualServer, type DualServerOptions, type Handler } from "./dual-server.ts";
 import type { Listener } from "./grpc-listener.ts";
 import type { Call } from "./handlers.ts";
+import { serveRoute } from "./http-route.ts";
+import { type GuardedRoute, matchRoute } from "./route.ts";
 
 export interface HttpListenerOptions extends DualServerOptions {
   readonly host: string;
   readonly port: number;
   readonly messageMaxBytes: number;
   readonly corsOrigins: readonly string[];
-  /** Answers what is not an RPC, such as /livez. */
+  /** The endpoints that are not RPCs. */
+  readonly routes?: readonly GuardedRoute[];
+  /** Answers what needs no key, such as /livez. */
   readonly pages: (path: string, query: URLSearchParams) => Promise<Page | undefined>;
 }
 
@@ -36,12 +40,13 @@ export async function startHttpListener(guarded: readonly Guarded[], options: Ht
     routes: (router) => route(router, guarded),
     readMaxBytes: options.messageMaxBytes,
     shutdownSignal: shutdown.signal,
-    fallback: (request, response) => void answerPage(options, request, response),
+    fallback: (request, response) => void answerOther(options, request, response),
   });
   const handler: Handler = (request, plain) => {
     const response = plain as Response;
-    // Connect's handlers do not see the socket; whatever the caller sent under this name is overwritten.
+    // Connect's handlers see neither the socket nor the host; whatever the caller sent under these names is overwritten.
     request.headers[PEER_HEADER] = request.socket?.remoteAddress ?? "";
+    request.headers[AUTHORITY_HEADER] = String(request.headers[":authority"] ?? request.headers.host ?? "");
     if (allowOrigin(options.corsOrigins, request, response)) return;
     adapter(request, response);
   };
@@ -67,6 +72,8 @@ export async function startHttpListener(guarded: readonly Guarded[], options: Ht
 
 /** Carries the caller's address from the socket to the call. */
 const PEER_HEADER = "x-tenantplane-peer";
+/** Carries the host that a call was sent to. */
+const AUTHORITY_HEADER = "x-tenantplane-authority";
 
 function route(router: ConnectRouter, guarded: readonly Guarded[]): void {
   for (const [service, rpcs] of Map.groupBy(guarded, (rpc) => rpc.method.parent)) {
@@ -79,23 +86,22 @@ function implementation(rpc: Guarded) {
   type Requests = AsyncIterable<Message>;
   switch (rpc.method.methodKind) {
     case "unary":
-      return (request: Message, context: HandlerContext) => rpc.unary(request, callOf(rpc, context));
+      return (request: Message, context: HandlerContext) => rpc.unary(request, callOf(context));
     case "server_streaming":
-      return (request: Message, context: HandlerContext) => rpc.stream(request, callOf(rpc, context));
+      return (request: Message, context: HandlerContext) => rpc.stream(request, callOf(context));
     case "bidi_streaming":
-      return (requests: Requests, context: HandlerContext) => rpc.exchange(requests, callOf(rpc, context));
+      return (requests: Requests, context: HandlerContext) => rpc.exchange(requests, callOf(context));
     case "client_streaming":
       return async (requests: Requests, context: HandlerContext) => {
-        const [answer] = await Array.fromAsync(rpc.exchange(requests, callOf(rpc, context)));
+        const [answer] = await Array.fromAsync(rpc.exchange(requests, callOf(context)));
         return answer;
       };
   }
 }
 
-function callOf(rpc: Guarded, context: HandlerContext): Call {
+function callOf(context: HandlerContext): Call {
   return {
-    method: rpc.method,
-    header: (name) => context.requestHeader.get(name) ?? undefined,
+    header: (name) => context.requestHeader.get(name === ":authority" ? AUTHORITY_HEADER : name) ?? undefined,
     setHeader: (name, value) => context.responseHeader.set(name, value),
     isHttp: true,
     peer: context.requestHeader.get(PEER_HEADER) ?? "",
@@ -104,44 +110,52 @@ function callOf(rpc: Guarded, context: HandlerContext): Call {
   };
 }
 
+const EXPOSED_HEADERS = ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy", "etag"];
+const ALLOWED_HEADERS = [
+  ...["authorization", "x-api-key", "x-request-id", "if-none-match"],
+  ...["flagd-selector", "x-tenantplane-tenant"],
+];
+
 // Answers a preflight, and marks other answers as readable for the origin. True when the answer is complete.
 function allowOrigin(origins: readonly string[], request: Request, response: Response): boolean {
   const origin = request.headers.origin;
   if (typeof origin !== "string" || !(origins.includes("*") || origins.includes(origin))) return false;
   response.setHeader("access-control-allow-origin", origins.includes("*") ? "*" : origin);
-  response.setHeader(
-    "access-control-expose-headers",
-    [...connectCors.exposedHeaders, "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"].join(", "),
-  );
+  response.setHeader("access-control-expose-headers", [...connectCors.exposedHeaders, ...EXPOSED_HEADERS].join(", "));
   response.setHeader("vary", "origin");
   if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) return false;
   response.setHeader("access-control-allow-methods", connectCors.allowedMethods.join(", "));
-  response.setHeader(
-    "access-control-allow-headers",
-    [...connectCors.allowedHeaders, "authorization", "x-api-key", "x-request-id"].join(", "),
-  );
+  response.setHeader("access-control-allow-headers", [...connectCors.allowedHeaders, ...ALLOWED_HEADERS].join(", "));
   response.setHeader("access-control-max-age", "7200");
   response.statusCode = 204;
   response.end();
   return true;
 }
 
-async function answerPage(options: HttpListenerOptions, request: Request, response: Response): Promise<void> {
-  const { status, type, body } = await findPage(options, request).catch(() => FAILED);
+async function answerOther(options: HttpListenerOptions, request: Request, response: Response): Promise<void> {
+  // Not every path that arrives is one of a URL.
+  const url = URL.parse(request.url ?? "/", "http://localhost");
+  const matched = url && matchRoute(options.routes ?? [], request.method ?? "", url);
+  if (matched) await serveRoute(matched, { request, response, bodyMaxBytes: options.messageMaxBytes });
+  else await answerPage(options, request, response, url);
+}
+
+async function answerPage(
+  { pages }: HttpListenerOptions,
+  { method }: Request,
+  response: Response,
+  url: URL | null,
+): Promise<void> {
+  const reads = method === "GET" || method === "HEAD";
+  const found = reads && url ? await pages(url.pathname, url.searchParams).catch(() => FAILED) : undefined;
+  const { status, type, body } = found ?? MISSING;
   response.statusCode = status;
   response.setHeader("content-type", type);
-  (response as ServerResponse).end(request.method === "HEAD" ? undefined : body);
+  (response as ServerResponse).end(method === "HEAD" ? undefined : body);
 }
 
 const MISSING: Page = { status: 404, type: "text/plain", body: "not found\n" };
 const FAILED: Page = { status: 500, type: "text/plain", body: "internal error\n" };
-
-async function findPage(options: HttpListenerOptions, request: Request): Promise<Page> {
-  const reads = request.method === "GET" || request.method === "HEAD";
-  // Not every path that arrives is one of a URL.
-  const url = URL.parse(request.url ?? "/", "http://localhost");
-  return (reads && url ? await options.pages(url.pathname, url.searchParams) : undefined) ?? MISSING;
-}
 
 /** Reads the certificate of the settings, or tells the operator why not. */
 export function readTls(certFile: string, keyFile: string): { cert: Buffer; key: Buffer } | undefined {

@@ -1,12 +1,13 @@
-import type { DescMethod } from "@bufbuild/protobuf";
 import type { AccessRule } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import type { Principal } from "../auth/permission.ts";
 import type { Clock, Ids } from "../platform/clock.ts";
 import type { Log } from "../platform/log.ts";
+import type { NowOrLater } from "../platform/now-or-later.ts";
 import type { FindTenant } from "./access.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { toConnectError, toDomainError } from "./errors.ts";
 import type { AnyHandler, Call } from "./handlers.ts";
+import type { Supervision } from "./stream.ts";
 
 export interface ChainDeps {
   readonly clock: Clock;
@@ -33,15 +34,26 @@ export interface Denied {
   readonly why: string;
 }
 
-/** An RPC with all that its calls need. */
-export interface Rpc {
+/** What is called, an RPC or a route of HTTP, with all that its calls need. */
+export interface Endpoint<A extends object> {
   readonly deps: ChainDeps;
-  readonly method: DescMethod;
   readonly handler: AnyHandler;
   readonly name: string;
   readonly rule: AccessRule;
-  readonly hasRequestId: boolean;
+  readonly identify: Identify;
+  /** A request's content as text; undefined where requests have no ids. */
+  readonly textOf: ((request: object) => string) | undefined;
+  /** Completes what the handler gives. */
+  readonly complete: (given: object) => A;
+  readonly onDrain: Supervision["onDrain"];
 }
+
+/** Tells who calls, where that takes more than the usual headers. */
+export type Identify = (
+  authenticator: Pick<Authenticator, "identify" | "identifyKey">,
+  call: Call,
+  request: object | undefined,
+) => NowOrLater<Principal>;
 
 /** One call under way. */
 export interface Run {
@@ -56,7 +68,7 @@ export interface Run {
 }
 
 /** Begins a call: its time, and its end in the metrics and the log. */
-export function start({ deps, name }: Rpc, call: Call): Run {
+export function start({ deps, name }: Pick<Endpoint<object>, "deps" | "name">, call: Call): Run {
   const startedAt = deps.clock.monotonic();
   let id: string | undefined;
   const callId = () => {

@@ -70,6 +70,7 @@ async function start(changed: Partial<Echo> = {}) {
           const caller = { actor: "somebody", bindings: state.bindings };
           return state.known ? caller : Promise.resolve(caller);
         },
+        identifyKey: () => expect.unreachable(),
         requireActive: (caller) => caller,
         forgetKey: () => {},
         forgetKeysOf: () => {},
