@@ -147,7 +147,7 @@ describe.each(writing.map((rpc) => [rpc.name, rpc] as const))("%s", (name, rpc) 
   const missing = rpc.method.input.fields.some((field) => field.name === "allow_missing");
   it.runIf(missing)("succeeds for what is not there with allow_missing, and only then", async () => {
     const { request } = await prepare(rpc);
-    const nowhere = (request as { name: string }).name.replace(/[^/]+$/, "nothing-here");
+    const nowhere = (request as { name: string }).name.replace(/[^/]+$/, "nothing");
     const before = await contents();
     const named = create(rpc.method.input, requestWith(rpc.method, "name", nowhere) as never);
     await callRpc(app.admin, rpc, Object.assign(named, { allowMissing: true }));

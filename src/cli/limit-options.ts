@@ -1,6 +1,6 @@
 import type { Limit } from "@tenantplane/sdk/gen/tenantplane/v1/limit_pb";
 import { type Command, InvalidArgumentError } from "commander";
-import { several } from "./options.ts";
+import { several, wholeAmount } from "./options.ts";
 
 /** What `withLimits` and `withLimitRemoval` add. */
 export interface LimitOptions {
@@ -23,11 +23,9 @@ export function withLimitRemoval(command: Command): Command {
 }
 
 function amounts(text: string, before: Readonly<Record<string, bigint>> = {}): Record<string, bigint> {
-  const [, id, amount] = /^([^=]+)=(\d{1,19})$/.exec(text) ?? [];
-  if (id === undefined || amount === undefined || BigInt(amount) > 2n ** 63n - 1n) {
-    throw new InvalidArgumentError("Must be of the form limit=amount, the amount a whole number below 2^63.");
-  }
-  return Object.fromEntries([...Object.entries(before), [id, BigInt(amount)]]);
+  const [, id, amount] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+  if (id === undefined || amount === undefined) throw new InvalidArgumentError("Must be of the form limit=amount.");
+  return Object.fromEntries([...Object.entries(before), [id, wholeAmount(amount)]]);
 }
 
 /** Limits with amounts set and some taken away; undefined when nothing is asked for. A limit keeps its rule and its mode. */

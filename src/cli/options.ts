@@ -22,6 +22,14 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** A whole amount of 63 bits. */
+export function wholeAmount(text: string): bigint {
+  if (!/^\d{1,19}$/.test(text) || BigInt(text) > 2n ** 63n - 1n) {
+    throw new InvalidArgumentError("Must be a whole number below 2^63.");
+  }
+  return BigInt(text);
+}
+
 /** How many rows a list prints: a number, or "all". */
 export function rowLimit(text: string): number {
   return text === "all" ? Number.POSITIVE_INFINITY : wholeNumber(1, Number.MAX_SAFE_INTEGER)(text);

@@ -381,3 +381,55 @@ describe("the set of commands", () => {
     expect(methods.filter((method) => !called.has(method))).toEqual(["tenantplane.v1.TenantService/WatchTenants"]);
   });
 });
+
+describe("meters and quotas", () => {
+  it("are created, shown, changed and explained", async () => {
+    await json("meters create messages --kind period --unit message");
+    const [renamed] = await json("meters update messages --display-name Messages");
+    const listed = await cli("meters list");
+    expect(renamed).toMatchObject({ name: "meters/messages", displayName: "Messages", kind: "KIND_PERIOD" });
+    expect(listed.out).toMatch(
+      /^name +display_name +kind +unit +description\nmeters\/messages +Messages +PERIOD +message/,
+    );
+    const file = join(tmpdir(), `metered-${process.pid}.json`);
+    const limits = [
+      { meter: "messages", amount: "1000", period: { duration: "P1M" } },
+      { meter: "seats", amount: "5" },
+    ];
+    writeFileSync(file, JSON.stringify({ displayName: "Metered", limits }));
+    await json(`plans create metered --file ${file}`);
+    await json("tenants create quoted --plan metered --admin-email a@x.org");
+    const dry = await cli("quotas override quoted messages --amount 9 --reason 'a trial' --dry-run");
+    const [override] = await json("quotas override quoted messages --amount 2000 --reason 'a launch'");
+    await json("quotas grant quoted messages --amount 50 --reason bought --priority 3 --expires 2090-01-01");
+    const [messages] = await json("quotas get quoted");
+    const steps = await json("quotas explain quoted messages");
+    const near = await cli("quotas near --limit-id seats --min-percent 10");
+    expect(dry).toMatchObject({ code: 0, err: expect.stringContaining("nothing was written") });
+    expect(override).toMatchObject({ limit: { amount: "2000", period: { duration: "P1M" } }, reason: "a launch" });
+    expect(messages).toMatchObject({ limitId: "messages", amount: "2050", source: "SOURCE_GRANT" });
+    expect(steps.map(({ kind, amount }) => [kind, amount])).toEqual([
+      ["PLAN", "1000"],
+      ["OVERRIDE", "2000"],
+      ["GRANT", "2050"],
+    ]);
+    expect(near.out).toMatch(
+      /^tenant +limit_id +used +amount +used_percent\n(.*\n)*tenants\/quoted +seats +1 +5 +20\n/,
+    );
+    const [grant] = await json("quotas grants quoted");
+    const [voided] = await json(`quotas void-grant ${grant?.name} --reason refunded`);
+    await json(`quotas end-override ${override?.name}`);
+    expect([voided?.voidTime !== undefined, (await json("quotas overrides quoted")).length]).toEqual([true, 0]);
+    expect((await cli("meters delete messages")).err).toContain("is used by plans/metered");
+  });
+
+  it("are refused in a line for what is no amount, no kind and no tenant", async () => {
+    const lines = ["quotas grant a b --amount -1 --reason r", "meters create m --kind odd", "quotas get nobody-here"];
+    const outcomes = await Promise.all(lines.map((line) => cli(line)));
+    expect(outcomes.map(({ code, out }) => [code, out])).toEqual([
+      [2, ""],
+      [2, ""],
+      [1, ""],
+    ]);
+  });
+});

@@ -6,6 +6,7 @@ import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
 import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
+import { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
 import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
@@ -64,6 +65,7 @@ export interface Clients {
   readonly access: Client<typeof AccessService>;
   readonly audit: Client<typeof AuditService>;
   readonly webhooks: Client<typeof WebhookService>;
+  readonly quotas: Client<typeof QuotaService>;
   of<S extends DescService>(service: S): Client<S>;
 }
 
@@ -106,6 +108,7 @@ function createClients(baseUrl: string, key: string): Clients {
     access: createClient(AccessService, transport),
     audit: createClient(AuditService, transport),
     webhooks: createClient(WebhookService, transport),
+    quotas: createClient(QuotaService, transport),
     of: (service) => createClient(service, transport),
   };
 }

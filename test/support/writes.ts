@@ -1,4 +1,5 @@
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { Meter_Kind } from "@tenantplane/sdk/gen/tenantplane/v1/quota_admin_pb";
 import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UsageService } from "@tenantplane/sdk/gen/tenantplane/v1/usage_pb";
 import type { Clients } from "./app.ts";
@@ -103,12 +104,53 @@ export const WRITES: Readonly<Record<string, (admin: Clients, n: number) => Prom
       (await admin.webhooks.pingWebhookEndpoint({ name: await endpointOf(admin) })).delivery?.name;
     return varied({ name: await name() }, { name: await name() });
   },
+  "QuotaService.CreateMeter": async (_, n) => varied({ meterId: `walk.${n}`, meter: METER }, { meterId: `other.${n}` }),
+  "QuotaService.UpdateMeter": async (admin, n) => {
+    const meter = { name: await meterOf(admin, n), displayName: "New" };
+    return varied({ meter }, { meter: { ...meter, displayName: "Other" } });
+  },
+  "QuotaService.DeleteMeter": async (admin, n) => varied({ name: await meterOf(admin, n) }, { allowMissing: true }),
+  "QuotaService.CreateQuotaOverride": async (admin, n) => {
+    const quotaOverride = { limit: SEATS, reason: "why" };
+    return varied({ parent: await tenantOf(admin, n), quotaOverride }, { quotaOverrideId: "other" });
+  },
+  "QuotaService.UpdateQuotaOverride": async (admin, n) => {
+    const quotaOverride = { name: await overrideOf(admin, n), reason: "new" };
+    return varied({ quotaOverride }, { quotaOverride: { ...quotaOverride, reason: "other" } });
+  },
+  "QuotaService.DeleteQuotaOverride": async (admin, n) =>
+    varied({ name: await overrideOf(admin, n) }, { allowMissing: true }),
+  "QuotaService.CreateQuotaGrant": async (admin, n) => {
+    const name = await overrideOf(admin, n);
+    const quotaGrant = { limitId: "seats", amount: 5n, reason: "why" };
+    return varied({ parent: name.split("/quota")[0], quotaGrant }, { quotaGrantId: "other" });
+  },
+  "QuotaService.VoidQuotaGrant": async (admin, n) => {
+    const parent = (await overrideOf(admin, n)).split("/quota")[0] ?? "";
+    const quotaGrant = { limitId: "seats", amount: 5n, reason: "why" };
+    const made = await admin.quotas.createQuotaGrant({ parent, quotaGrant });
+    return varied({ name: made.quotaGrant?.name, reason: "why" }, { reason: "other" });
+  },
 };
+
+const HOT_PATH = "its ids and answers are kept in the hot state";
 
 /** Writes that are safe to repeat by other means than a request id, which the walk leaves to their own tests. */
 export const OTHERWISE_SAFE: Readonly<Record<string, string>> = {
   "UsageService.ReportUsage": "each event has an id of its own",
   "UsageService.StreamUsage": "each event has an id of its own",
+  "QuotaService.CheckQuota": HOT_PATH,
+  "QuotaService.BatchCheckQuota": HOT_PATH,
+  "QuotaService.StreamQuotaChecks": HOT_PATH,
+  "QuotaService.ReserveQuota": HOT_PATH,
+  "QuotaService.CommitReservation": HOT_PATH,
+  "QuotaService.CancelReservation": HOT_PATH,
+  "QuotaService.ExtendReservation": HOT_PATH,
+  "QuotaService.ReleaseQuota": HOT_PATH,
+  "QuotaService.SetGauge": HOT_PATH,
+  "QuotaService.AcquireLease": HOT_PATH,
+  "QuotaService.RenewLease": "reports all that was ever spent",
+  "QuotaService.ReturnLease": "reports all that was ever spent",
 };
 
 /** Answers that are given once and kept nowhere: their retry is refused. */
@@ -120,6 +162,8 @@ export const SECRET: ReadonlySet<string> = new Set([
 ]);
 
 const TENANT = { displayName: "T", plan: "plans/basic", labels: { a: "1", b: "2" } };
+const METER = { displayName: "M", kind: Meter_Kind.PERIOD };
+const SEATS = { meter: "seats", amount: 1_000n };
 
 function varied(request: object, change: object): Write {
   return { request, other: { ...request, ...change } };
@@ -154,6 +198,17 @@ async function userOf(admin: Clients, n: number): Promise<string> {
   const parent = await tenantOf(admin, n);
   const { user } = await admin.users.createUser({ parent, user: { email: "u@v.org", role: "tenant.viewer" } });
   return user?.name ?? "";
+}
+
+async function meterOf(admin: Clients, n: number): Promise<string> {
+  await admin.quotas.createMeter({ meterId: `walk.${n}`, meter: METER });
+  return `meters/walk.${n}`;
+}
+
+async function overrideOf(admin: Clients, n: number): Promise<string> {
+  const parent = await tenantOf(admin, n);
+  const made = await admin.quotas.createQuotaOverride({ parent, quotaOverride: { limit: SEATS, reason: "why" } });
+  return made.quotaOverride?.name ?? "";
 }
 
 async function keyOf(admin: Clients): Promise<string> {

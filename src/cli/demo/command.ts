@@ -7,10 +7,14 @@ import { online, type Session } from "../client.ts";
 import { wholeNumber } from "../options.ts";
 import { note } from "../output.ts";
 import {
+  EXCEPTION,
   FAMILY_NAMES,
   FIRST_WORDS,
   GIVEN_NAMES,
   INTEGRATORS,
+  METERS,
+  PACK,
+  PARTNER_LIMITS,
   PLANS,
   REGIONS,
   SECOND_WORDS,
@@ -49,15 +53,17 @@ async function demo({ clients }: Session, { seed }: { seed: number }): Promise<v
 }
 
 async function createReferences(clients: Clients): Promise<void> {
-  for (const { id: planId, displayName, seats, sso, support } of PLANS) {
-    const limits = [{ meter: "seats", amount: seats }];
+  for (const { id: meterId, ...meter } of METERS) await unlessThere(clients.quotas.createMeter({ meterId, meter }));
+  for (const { id: planId, displayName, limits: planned, sso, support } of PLANS) {
+    const limits = [...planned];
     const entitlements = { sso: bool(sso), audit_export: bool(sso) };
     const settings = { support: text(support) };
     await unlessThere(clients.plans.createPlan({ planId, plan: { displayName, limits, entitlements, settings } }));
   }
   for (const { id: integratorId, displayName } of INTEGRATORS) {
     if (integratorId === "") continue;
-    await unlessThere(clients.integrators.createIntegrator({ integratorId, integrator: { displayName } }));
+    const integrator = { displayName, limits: PARTNER_LIMITS };
+    await unlessThere(clients.integrators.createIntegrator({ integratorId, integrator }));
   }
 }
 
@@ -86,7 +92,8 @@ async function createTenant(clients: Clients, seed: number, index: number): Prom
   const adminEmail = `${emailOf(random)}@${tenantId}.example`;
   const request = { tenantId, tenant, activate, adminEmail, requestId: requestId("create") };
   if (!(await unlessThere(clients.tenants.createTenant(request)))) return false;
-  await createUsers(clients, tenantId, random, requestId);
+  await createUsers(clients, tenantId, { random, requestId, taken: new Set([adminEmail]) });
+  await createExtras(clients, tenantId, random, requestId);
   const story = choose(STORIES, random());
   if (activate) for (const [at, step] of story.steps.entries()) await take(clients, tenantId, step, requestId(`${at}`));
   return true;
@@ -95,16 +102,34 @@ async function createTenant(clients: Clients, seed: number, index: number): Prom
 /** The others are still being set up. */
 const ACTIVATED = 0.94;
 
-async function createUsers(clients: Clients, tenantId: string, random: () => number, id: (step: string) => string) {
+async function createUsers(
+  clients: Clients,
+  tenantId: string,
+  { random, requestId, taken }: { random: () => number; requestId: (step: string) => string; taken: Set<string> },
+) {
   const parent = `tenants/${tenantId}`;
   for (let count = Math.floor(random() * 5); count > 0; count -= 1) {
     const role = pick(["tenant.editor", "tenant.viewer", "tenant.viewer"], random());
     const disabled = random() < 0.08;
     const email = `${emailOf(random)}@${tenantId}.example`;
-    // Two people of one name: the second one is left out.
-    await unlessThere(
-      clients.users.createUser({ parent, user: { email, role, disabled }, requestId: id(`user ${count}`) }),
-    );
+    // Two people of one name: the second one is left out, here rather than by the server, which keeps no refusals.
+    if (taken.has(email)) continue;
+    taken.add(email);
+    await clients.users.createUser({ parent, user: { email, role, disabled }, requestId: requestId(`user ${count}`) });
+  }
+}
+
+/** Tenants in 100 with an override, and with a grant. */
+const EXCEPTIONS = 5;
+const PACKS = 10;
+
+async function createExtras(clients: Clients, tenantId: string, random: () => number, id: (step: string) => string) {
+  const parent = `tenants/${tenantId}`;
+  if (random() * 100 < EXCEPTIONS) {
+    await clients.quotas.createQuotaOverride({ parent, quotaOverride: EXCEPTION, requestId: id("override") });
+  }
+  if (random() * 100 < PACKS) {
+    await clients.quotas.createQuotaGrant({ parent, quotaGrant: PACK, requestId: id("grant") });
   }
 }
 

@@ -1,20 +1,58 @@
-import { Suspension_Reason as For } from "@tenantplane/sdk";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Suspension_Reason as For, Meter_Kind as Kind, type LimitSchema, Limit_Mode as Mode } from "@tenantplane/sdk";
+
+type LimitInit = MessageInitShape<typeof LimitSchema>;
+
+/** What the platform counts, beside the seats that the server counts itself. */
+export const METERS = [
+  { id: "api.calls", displayName: "API calls", kind: Kind.RATE, unit: "call" },
+  { id: "messages", displayName: "Messages", kind: Kind.PERIOD, unit: "message" },
+  { id: "storage.bytes", displayName: "Storage", kind: Kind.GAUGE, unit: "By" },
+  { id: "exports", displayName: "Running exports", kind: Kind.CONCURRENCY, unit: "export" },
+] as const;
+
+const GIB = 2n ** 30n;
+const seats = (amount: bigint): LimitInit => ({ meter: "seats", amount });
+const calls = (amount: bigint): LimitInit => {
+  const value = { window: { seconds: 1n, nanos: 0 }, burst: 5n * amount };
+  return { meter: "api.calls", amount, rule: { case: "rate", value } };
+};
+const messages = (amount: bigint, more: LimitInit = {}, rolloverMax = 0n): LimitInit => {
+  const value = { duration: "P1M", rolloverMax };
+  return { meter: "messages", amount, warningPercents: [80, 95], rule: { case: "period", value }, ...more };
+};
+const storage = (gib: bigint): LimitInit => ({ meter: "storage.bytes", amount: gib * GIB, warningPercents: [90] });
+const exports = (amount: bigint): LimitInit => {
+  const value = { slotTtl: { seconds: 600n, nanos: 0 } };
+  return { meter: "exports", amount, rule: { case: "concurrency", value } };
+};
+const overage = (overageCap: bigint) => ({ mode: Mode.OVERAGE, overageCap });
 
 /** Plans, cheapest first, with how many of 100 tenants have them. */
 export const PLANS = [
-  { id: "free", displayName: "Free", share: 35, seats: 5n, sso: false, support: "community" },
-  { id: "team", displayName: "Team", share: 35, seats: 25n, sso: false, support: "email" },
-  { id: "business", displayName: "Business", share: 22, seats: 250n, sso: true, support: "phone" },
   {
-    id: "enterprise",
-    displayName: "Enterprise",
-    share: 8,
-
-    seats: 10_000n,
-    sso: true,
-    support: "24/7",
+    ...{ id: "free", displayName: "Free", share: 35, sso: false, support: "community" },
+    limits: [seats(5n), calls(2n), messages(1_000n), storage(1n), exports(1n)],
+  },
+  {
+    ...{ id: "team", displayName: "Team", share: 35, sso: false, support: "email" },
+    limits: [seats(25n), calls(20n), messages(50_000n, {}, 10_000n), storage(50n), exports(2n)],
+  },
+  {
+    ...{ id: "business", displayName: "Business", share: 22, sso: true, support: "phone" },
+    limits: [seats(250n), calls(200n), messages(2_000_000n, overage(200_000n)), storage(1_000n), exports(10n)],
+  },
+  {
+    ...{ id: "enterprise", displayName: "Enterprise", share: 8, sso: true, support: "24/7" },
+    limits: [seats(10_000n), calls(2_000n), messages(100_000_000n, { mode: Mode.SOFT }), storage(50_000n)],
   },
 ] as const;
+
+/** What all tenants of a partner may use together. */
+export const PARTNER_LIMITS = [seats(2_000n), messages(250_000_000n)];
+/** An exception that some tenants were granted, and a pack that others bought. */
+export const EXCEPTION = { limit: messages(75_000n), reason: "migration of old messages, agreed with sales" };
+export const PACK = { limitId: "messages", amount: 25_000n, reason: "message pack, order 4711" };
 
 /** Partners, with how many of 100 tenants they administer; the platform itself has the rest. */
 export const INTEGRATORS = [
