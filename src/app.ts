@@ -9,6 +9,7 @@ import { changeJobs } from "./change/jobs.ts";
 import { type Feed, startFeed } from "./change/service.ts";
 import { type ChangeRow, selectBound } from "./change/store.ts";
 import { formatPosition } from "./change/token.ts";
+import { envoyRpc } from "./compat/envoy-rpc.ts";
 import type { Config } from "./config.ts";
 import { systemCtx } from "./context.ts";
 import { integratorRpc } from "./integrator/rpc.ts";
@@ -28,6 +29,7 @@ import { OperatorError } from "./platform/operator-error.ts";
 import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
 import { openBell, openRedis } from "./platform/redis.ts";
 import { createSafeRequest } from "./platform/safe-request.ts";
+import { knowAbsence } from "./quota/absence.ts";
 import { allotmentJobs } from "./quota/allotment-jobs.ts";
 import { startQuotaChecks } from "./quota/checks-service.ts";
 import { scanFacts } from "./quota/facts-store.ts";
@@ -201,8 +203,10 @@ async function construct(
     checks,
     usedOf: selectUsedInWindow,
   };
+  const asked = { ...quotaDeps, checks: knowAbsence(checks, { ...find, monotonic }) };
   const mounts = [
-    quotaRpc(quotaDeps),
+    quotaRpc(asked),
+    envoyRpc(asked),
     tenantRpc({
       ...tenantDeps,
       ...watch,

@@ -48,7 +48,12 @@ export async function setGauge(deps: GaugeDeps, input: Observation): Promise<Dec
   // Gives back nothing, which keeps the answer for a retry.
   const keeps = input.idempotency ? MODE.RELEASE : MODE.CHECK_ONLY;
   const after = await checker.ask(quotas, { ...asked, mode: keeps });
-  return { ...after.decision, outcome: "ALLOW", reason: undefined, admittedAmounts: [0] };
+  // It asks for nothing: what goes beyond is what was observed.
+  const states = after.decision.limits.map((state) => ({
+    ...state,
+    exceeded: state.used + state.held > state.effective.amount,
+  }));
+  return { ...after.decision, limits: states, outcome: "ALLOW", reason: undefined, admittedAmounts: [0] };
 }
 
 function requireGauge(meter: string, limits: readonly Prepared[] | undefined): void {

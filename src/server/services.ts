@@ -8,6 +8,7 @@ import { TenantService } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UsageService } from "@tenantplane/sdk/gen/tenantplane/v1/usage_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
+import { RateLimitService } from "../compat/gen/envoy/service/ratelimit/v3/rls_pb.ts";
 
 /** Every service of the public API. */
 export const SERVICES = [
@@ -23,7 +24,7 @@ export const SERVICES = [
 ] as const;
 
 /** The services that others have specified. */
-export const FOREIGN_SERVICES: readonly DescService[] = [];
+export const FOREIGN_SERVICES = [RateLimitService] as const;
 
 /** What this server serves; `startApp` refuses to start when one of them is not mounted. */
 export const ALL_SERVICES: readonly DescService[] = [...SERVICES, ...FOREIGN_SERVICES];

@@ -1,8 +1,8 @@
-import { getOption } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
-import { access, AccessRule_Target as Target } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import { AccessRule_Target as Target } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROLES, type Role } from "../../src/auth/permission.ts";
+import { accessRule } from "../../src/server/access.ts";
 import { type Clients, createDatabase, startTestApp, type TestApp } from "../support/app.ts";
 import { callRpc, codeOf, RPCS, type RpcOf, requestWith } from "../support/rpcs.ts";
 
@@ -33,7 +33,7 @@ async function keyOf(role: Role, scope: string = SCOPES[ROLES[role].scope]): Pro
 
 /** A request that names a resource where the RPC's access rule looks for one; what would be written is only tried. */
 function requestFor({ method }: RpcOf, names: { tenant: string; integrator: string }): object {
-  const { target, field } = getOption(method, access);
+  const { target, field } = accessRule(method);
   const dry = { validateOnly: true };
   if (target === Target.TENANT) return Object.assign(requestWith(method, field, names.tenant), dry);
   return target === Target.INTEGRATOR ? Object.assign(requestWith(method, field, names.integrator), dry) : dry;
@@ -49,7 +49,7 @@ describe("every RPC there is, to each role", () => {
       const scope = ROLES[role].scope;
       const found = await Promise.all(RPCS.map((rpc) => codeOf(clients, rpc, requestFor(rpc, OWN))));
       const wrong = RPCS.flatMap((rpc, index) => {
-        const { permission, target } = getOption(rpc.method, access);
+        const { permission, target } = accessRule(rpc.method);
         const reaches = scope === "platform" || target === Target.CALLER || target === TARGETS[scope];
         // An integrator reaches the tenants that it administers.
         const through = scope === "integrator" && target === Target.TENANT;
@@ -66,7 +66,7 @@ describe("every RPC there is, to each role", () => {
 const TARGETS = { platform: Target.PLATFORM, integrator: Target.INTEGRATOR, tenant: Target.TENANT };
 
 describe("every RPC that names a tenant or an integrator", () => {
-  const naming = RPCS.filter(({ method }) => getOption(method, access).field !== "");
+  const naming = RPCS.filter(({ method }) => accessRule(method).field !== "");
   const refused = async (clients: Clients, rpc: RpcOf, names: typeof OWN) => {
     const error = await callRpc(clients, rpc, requestFor(rpc, names)).then(
       () => undefined,
