@@ -1,12 +1,16 @@
 // `npm run bench -- [--quick] [--profile folder] [names…]`: one JSON line a measure on stdout, a table on stderr at the end.
 import { parseArgs } from "node:util";
+import { checkQuota } from "./check-quota.ts";
 import { coldStart } from "./cold-start.ts";
 import { createTenant } from "./create-tenant.ts";
 import { getTenant } from "./get-tenant.ts";
 import { getTenantOverHttp } from "./get-tenant-over-http.ts";
 import { importTenants } from "./import-tenants.ts";
+import { leaseQuota } from "./lease-quota.ts";
 import { listTenants } from "./list-tenants.ts";
 import { purgeTenants } from "./purge-tenants.ts";
+import { quotaCosts } from "./quota-costs.ts";
+import { streamQuotaChecks } from "./stream-quota-checks.ts";
 import { type Benchmark, createBench } from "./support/bench.ts";
 import { createPlace } from "./support/place.ts";
 import { createReport } from "./support/report.ts";
@@ -21,6 +25,10 @@ const BENCHMARKS: readonly Benchmark[] = [
   coldStart,
   listTenants,
   purgeTenants,
+  checkQuota,
+  streamQuotaChecks,
+  leaseQuota,
+  quotaCosts,
 ];
 
 const { values: flags, positionals: names } = parseArgs({

@@ -5,14 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { startEmbeddedPostgres } from "../../../src/platform/embedded-postgres.ts";
+import { type RedisProcess, startRedisProcess } from "../../support/redis-process.ts";
 import type { Order, Started } from "./server.ts";
 
 /** Where benchmarks run: a Postgres, and processes that end with the run. */
 export interface Place {
   /** A new, empty database; answers its URL. */
   database(): Promise<string>;
+  /** A new, empty Redis; answers its URL, or undefined on a machine without one. */
+  redis(): Promise<string | undefined>;
   /** Starts a script of this folder in a process of its own, and sends it orders: each is answered before the next. */
-  start(script: "server.ts" | "load.ts" | "watchers.ts"): Child;
+  start(script: "server.ts" | "load.ts" | "quota-load.ts" | "watchers.ts"): Child;
   /** Starts a node, or an empty handler, in a process of its own. */
   serve(order: Extract<Order, { do: "serve" }>): Promise<Server>;
   /** A fresh file name. */
@@ -40,6 +43,7 @@ export async function createPlace(profileFolder: string | undefined): Promise<Pl
   const embedded = process.env.DATABASE_URL ? undefined : await startEmbeddedPostgres({ dataFolder: folder });
   const url = process.env.DATABASE_URL ?? embedded?.url ?? "";
   const databases: string[] = [];
+  const redises: RedisProcess[] = [];
   const children: Child[] = [];
   const admin = postgres(url, { max: 1, onnotice: () => {} });
   const start = (script: string) => {
@@ -50,6 +54,7 @@ export async function createPlace(profileFolder: string | undefined): Promise<Pl
   };
   const clear = async () => {
     for (const child of children.splice(0).reverse()) await child.stop();
+    for (const redis of redises.splice(0)) redis.process.kill();
     for (const name of databases.splice(0)) await admin.unsafe(`drop database if exists ${name} with (force)`);
   };
   return {
@@ -60,6 +65,11 @@ export async function createPlace(profileFolder: string | undefined): Promise<Pl
       const made = new URL(url);
       made.pathname = `/${name}`;
       return made.href;
+    },
+    async redis() {
+      const redis = await startRedisProcess();
+      if (redis) redises.push(redis);
+      return redis?.url;
     },
     start,
     async serve(order) {

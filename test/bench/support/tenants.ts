@@ -5,9 +5,9 @@ import type { Load } from "./load.ts";
 import type { Place, Server } from "./place.ts";
 
 /** A node on a new database with the plan "basic", and clients of its first key. */
-export async function startNode(place: Place) {
+export async function startNode(place: Place, more: Readonly<Record<string, string>> = {}) {
   const url = await place.database();
-  const server = await place.serve({ do: "serve", what: "node", settings: { DATABASE_URL: url } });
+  const server = await place.serve({ do: "serve", what: "node", settings: { ...more, DATABASE_URL: url } });
   const clients = createClients({ address: `http://127.0.0.1:${server.grpcPort}`, apiKey: server.key });
   await clients.plans.createPlan({ planId: "basic", plan: { displayName: "Basic" } });
   return { url, server, clients };
