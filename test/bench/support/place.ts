@@ -91,6 +91,8 @@ function createChild(script: string, flags: readonly string[]): Child {
   const child = fork(new URL(script, import.meta.url), {
     execArgv: ["--conditions=source", "--expose-gc", ...flags],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
+    // As the command line does: each process would compile the same sources again.
+    env: { NODE_COMPILE_CACHE: "node_modules/.cache/compile", ...process.env },
   });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   return {
