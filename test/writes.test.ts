@@ -29,8 +29,15 @@ const writing = RPCS.filter(
   ({ method, name }) => method.idempotency !== Level.NO_SIDE_EFFECTS && !Object.hasOwn(OTHERWISE_SAFE, name),
 );
 
-/** Tables that live on by themselves: what a write has set going goes on in the background. */
-const RESTLESS = new Set(["usage_bucket", "usage_cursor", "usage_dirty", "webhook_cursor", "webhook_delivery"]);
+/** Tables that live on by themselves: what a write has set going goes on in the background, and nodes say that they live. */
+const RESTLESS = new Set([
+  "quota_node",
+  "usage_bucket",
+  "usage_cursor",
+  "usage_dirty",
+  "webhook_cursor",
+  "webhook_delivery",
+]);
 
 /** Everything that the database holds, as one value to compare; of endpoints not how they have answered lately. */
 async function contents(): Promise<Record<string, string>> {

@@ -86,7 +86,8 @@ describe("a tenant's users", () => {
       app.admin.users.updateUser({ user: { name, displayName: "N" } }),
       app.admin.users.deleteUser({ name }),
     ];
-    for (const write of writes) expect((await refusal(write)).reason).toBe("TENANT_DELETED");
+    const refusals = await Promise.all(writes.map(refusal));
+    expect(refusals.map(({ reason }) => reason)).toEqual(Array(3).fill("TENANT_DELETED"));
     await app.admin.tenants.undeleteTenant({ name: "tenants/other" });
     expect((await app.admin.users.getUser({ name })).user).toEqual(kept);
   });
