@@ -1,15 +1,17 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { QuotaGrantSchema } from "@tenantplane/sdk/gen/tenantplane/v1/quota_admin_pb";
+import { QuotaDecision_Outcome } from "@tenantplane/sdk/gen/tenantplane/v1/quota_check_pb";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { toTimestamp } from "../../src/server/convert.ts";
 import { createDatabase, createFakeClock, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
-import { amountOf, createPlatform, createTenant, keyFor } from "./support/platform.ts";
+import { amountOf, cachedAmountOf, createPlatform, createTenant, keyFor } from "./support/platform.ts";
 import { setUse } from "./support/use.ts";
 
 const HOUR_MS = 3_600_000;
-const clock = createFakeClock(Date.UTC(2026, 8, 10, 12));
+// After the database's own time, by which old periods are forgotten.
+const clock = createFakeClock(Date.UTC(2036, 8, 10, 12));
 let database: Awaited<ReturnType<typeof createDatabase>>;
 let app: TestApp;
 let owner: postgres.Sql;
@@ -35,7 +37,7 @@ function give(amount: bigint, more: Grant = {}, parent = name, quotaGrantId = ""
   return app.admin.quotas.createQuotaGrant({ parent, quotaGrantId, quotaGrant });
 }
 
-const used = (parent: string, amount: bigint, windowId = "P1M:2026-09") =>
+const used = (parent: string, amount: bigint, windowId = "P1M:2036-09") =>
   setUse(owner, { tenant: parent, limitId: "messages", windowId, used: amount });
 
 describe("a grant", () => {
@@ -81,6 +83,27 @@ describe("a grant", () => {
       "GRANT_OVER",
     ]);
     expect([voided, ofSecond].map(({ quotaGrant }) => quotaGrant?.voidTime !== undefined)).toEqual([true, true]);
+  });
+
+  it("goes by what checks have counted", async () => {
+    const parent = await createTenant(app, "checked");
+    const { quotaGrant } = await give(100n, {}, parent);
+    const use = async (amount: bigint) => {
+      const { decision } = await app.admin.quotas.checkQuota({
+        tenant: parent,
+        entries: [{ meter: "messages", amount }],
+      });
+      return decision?.outcome;
+    };
+    await expect.poll(() => cachedAmountOf(app, parent, "messages")).toBe(1_100n);
+    const seen = [await use(1_070n), await use(31n)];
+    // A tick writes the node's ledger.
+    await app.tick();
+    await app.admin.quotas.voidQuotaGrant({ name: quotaGrant?.name ?? "" });
+    await expect.poll(() => cachedAmountOf(app, parent, "messages")).toBe(1_070n);
+    seen.push(await use(1n));
+    const { ALLOW, DENY } = QuotaDecision_Outcome;
+    expect(seen).toEqual([ALLOW, DENY, DENY]);
   });
 
   it("that expires keeps what the use has reached of it, once that is on record", async () => {
