@@ -1,3 +1,5 @@
+import { createEvaluator } from "@tenantplane/sdk/evaluate";
+import { re2 } from "@tenantplane/sdk/regex";
 import packageJson from "../package.json" with { type: "json" };
 import { auditRpc } from "./audit/rpc.ts";
 import { recordDenied } from "./audit/service.ts";
@@ -12,6 +14,13 @@ import { formatPosition } from "./change/token.ts";
 import { envoyRpc } from "./compat/envoy-rpc.ts";
 import type { Config } from "./config.ts";
 import { systemCtx } from "./context.ts";
+import { flagJobs } from "./flag/jobs.ts";
+import { type LoadDeps, loadFlags } from "./flag/load-service.ts";
+import { flagRpc } from "./flag/rpc.ts";
+import { createFlagTable, type FlagTable } from "./flag/table.ts";
+import { createTransfers } from "./flag/transfer.ts";
+import { createUsageCounter } from "./flag/usage.ts";
+import { flushUsage } from "./flag/usage-service.ts";
 import { integratorRpc } from "./integrator/rpc.ts";
 import { selectIntegrator } from "./integrator/store.ts";
 import { migrate } from "./migrations/migrate.ts";
@@ -27,7 +36,7 @@ import type { Log } from "./platform/log.ts";
 import { createMetrics } from "./platform/metrics.ts";
 import { OperatorError } from "./platform/operator-error.ts";
 import { openPostgres, PLATFORM_SCOPE, readAs, type Sql, writeAs } from "./platform/postgres.ts";
-import { openBell, openRedis } from "./platform/redis.ts";
+import { openBell, openCache, openRedis } from "./platform/redis.ts";
 import { createSafeRequest } from "./platform/safe-request.ts";
 import { knowAbsence } from "./quota/absence.ts";
 import { allotmentJobs } from "./quota/allotment-jobs.ts";
@@ -128,6 +137,7 @@ async function construct(
   let jobs: Jobs | undefined;
   const onReplaced = (tenantId: string) => jobs?.wake(SETTLE_PERIODS, tenantId);
   const quotas = createQuotaTable({ tenants: table, now: clock.now, onReplaced });
+  const flags = createFlagTable(createEvaluator({ regex: re2 }));
   const hub = createHub(overrides.watchQueueMax);
   const onError = (error: unknown) => log.warn("background work failed", { error });
 
@@ -136,6 +146,8 @@ async function construct(
     ? await openBell(config.REDIS_URL, `tenantplane:${database}`, () => feed?.nudge())
     : undefined;
   if (bell) stops.push(() => bell.stop());
+  const cache = config.REDIS_URL ? openCache(config.REDIS_URL) : undefined;
+  stops.push(async () => cache?.stop());
   const nudge = () => {
     feed?.nudge();
     bell?.ring();
@@ -148,7 +160,7 @@ async function construct(
     loadKey: (id) => loadKey(deps, id),
     oidc: oidcOf(config),
   });
-  const memory = memoryOf(sql, { table, quotas, authenticator });
+  const memory = memoryOf(sql, { table, quotas, flags, loading: { flags, cache, database, onError }, authenticator });
   const apply = (batch: Batch) => {
     memory.apply(batch);
     if (batch.changes.length > 0) jobs?.wake("dispatch-webhooks");
@@ -160,7 +172,11 @@ async function construct(
   stops.push(() => started.stop());
 
   const queueHealth = async () => jobs?.health() ?? NO_QUEUE;
-  const metrics = createMetrics({ tenants: table.size, watchers: hub.watchers, queue: queueHealth });
+  const metrics = createMetrics({
+    tenants: table.size,
+    watchers: () => hub.watchers() + flags.watchers(),
+    queue: queueHealth,
+  });
   const tenantDeps: TenantDeps = {
     ...deps,
     onCreate: async (mutation, _, tenant, email) => {
@@ -193,6 +209,7 @@ async function construct(
     grantBudgetMs: config.QUOTA_GRANT_BUDGET_MS,
   });
   stops.push(() => checks.stop());
+  const flagDeps = { ...deps, regex: re2, flags, usage: createUsageCounter() };
   const watch = { hub, table, position: started.position, refresh: started.refresh, token, database };
   const quotaDeps = {
     ...deps,
@@ -220,6 +237,13 @@ async function construct(
     accessRpc({ ...deps, ...find }),
     auditRpc(deps),
     usageRpc({ ...usageDeps, ingest: createIngest(usageDeps), findTenant: find.findTenant }),
+    flagRpc({
+      ...flagDeps,
+      ...watch,
+      through: started.through,
+      transfers: createTransfers(flags, token),
+      tenants: table,
+    }),
     webhookRpc({ ...webhookDeps, ...find, allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
   ];
   const draining = new AbortController();
@@ -275,6 +299,7 @@ async function construct(
     ...quotaJobs(quotaDeps),
     ...allotmentJobs(checks),
     ...usageJobs({ ...usageDeps, eventRetentionMs: config.USAGE_EVENT_RETENTION_MS }),
+    ...flagJobs(flagDeps),
     ...webhookJobs({ ...webhookDeps, deliveryRetentionMs: config.WEBHOOK_RETENTION_MS }),
     ...changeJobs({
       ...deps,
@@ -298,6 +323,7 @@ async function construct(
     if (used.length > 0) await writeAs(sql, PLATFORM_SCOPE, START_TIMEOUT_MS, (tx) => touchKeys(tx, used, clock.now()));
   };
   const stopTouching = every(TOUCH_KEYS_MS, touchUsedKeys, onError);
+  const stopFlushing = every(FLUSH_USAGE_MS, () => flushUsage(flagDeps, flagDeps.usage), onError);
   const tellHealth = async () => grpc?.setServing((await readiness(probes)).ok);
   const stopTelling = every(TELL_HEALTH_MS, tellHealth, onError);
   stops.push(async () => {
@@ -310,13 +336,16 @@ async function construct(
     hub.shutdown();
     await Promise.all([stopGrpc(), stopHttp(), stopJobs()]);
     stopTouching();
+    stopFlushing();
     await touchUsedKeys().catch(onError);
+    await flushUsage(flagDeps, flagDeps.usage).catch(onError);
   });
   const firstKey = await createFirstKey(deps, sql, overrides.keepFirstKey);
   const tick = async () => {
     await checks.flush();
     await working.runAll();
     await touchUsedKeys();
+    await flushUsage(flagDeps, flagDeps.usage);
   };
   return { grpcPort: grpc?.port ?? 0, httpPort: http.port, firstKey, tick, stop };
 }
@@ -329,6 +358,8 @@ const TOUCH_KEYS_MS = 30_000;
 const TELL_HEALTH_MS = 1_000;
 /** Five times what a suspension may take to arrive: this node decides on what it knew before. */
 const CHANGES_STALE_MS = 5_000;
+/** What a crash may lose of the counts of evaluations. */
+const FLUSH_USAGE_MS = 10_000;
 /** Rows of one step while the table is loaded. */
 const LOAD_BATCH = 2_000;
 /** The lock on its database that a node without Redis holds alone, and nodes with Redis share. */
@@ -401,9 +432,17 @@ async function claimDatabase(url: string, alone: boolean, stops: (() => Promise<
   );
 }
 
+interface Memory {
+  readonly table: TenantTable;
+  readonly quotas: QuotaTable;
+  readonly flags: FlagTable;
+  readonly loading: LoadDeps;
+  readonly authenticator: Authenticator;
+}
+
 // What the node keeps of the database in memory, and how changes reach it.
-function memoryOf(sql: Sql, parts: { table: TenantTable; quotas: QuotaTable; authenticator: Authenticator }) {
-  const { table, quotas, authenticator } = parts;
+function memoryOf(sql: Sql, parts: Memory) {
+  const { table, quotas, flags, authenticator } = parts;
   const forget = (change: ChangeRow) => {
     if (change.noun === "apiKey") authenticator.forgetKey(change.resource.slice("apiKeys/".length));
     // Their keys went with them, without a change of their own.
@@ -419,6 +458,7 @@ function memoryOf(sql: Sql, parts: { table: TenantTable; quotas: QuotaTable; aut
         else if (change.noun === "tenant" && change.tenantUid) table.remove(change.tenantUid);
         quotas.apply(change);
       }
+      flags.apply(batch);
     },
     hasten(changes: readonly ChangeRow[]) {
       for (const change of changes) {
@@ -441,6 +481,7 @@ function memoryOf(sql: Sql, parts: { table: TenantTable; quotas: QuotaTable; aut
         table.retain(uids);
         quotas.clear();
         await scanFacts(tx, LOAD_BATCH, (noun, after) => quotas.apply({ noun, before: null, after, tenantUid: null }));
+        await loadFlags(parts.loading, tx, table.all(), bound);
         return bound;
       });
       authenticator.forgetKeysOf(undefined);

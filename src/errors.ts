@@ -39,6 +39,10 @@ export const REASONS = {
   RESOURCE_EXISTS: { code: "already_exists", meaning: "A resource of this name exists." },
   ILLEGAL_TRANSITION: { code: "failed_precondition", meaning: "The tenant's state does not allow the verb." },
   TENANT_DELETED: { code: "failed_precondition", meaning: "The tenant is deleted; undelete it first." },
+  SCHEDULE_FINISHED: {
+    code: "failed_precondition",
+    meaning: "The schedule was applied or failed: it can't be changed.",
+  },
   HAS_DEPENDENTS: { code: "failed_precondition", meaning: "Other resources still use this one." },
   RESERVATION_RESOLVED: {
     code: "failed_precondition",

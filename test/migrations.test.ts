@@ -60,6 +60,28 @@ beforeAll(async () => {
         values (${uid}, 'm', now(), '{}', gen_random_uuid())`;
       await tx`insert into usage_group (tenant_uid, meter_id, group_key) values (${uid}, 'm', '{}')`;
       await tx`insert into usage_dirty (tenant_uid, minute_at) values (${uid}, now())`;
+      for (const overridable of [true, false]) {
+        const flag = crypto.randomUUID();
+        await tx`insert into flag (uid, flag_id, definition, description, owner, labels, tenant_overridable, flag_refs,
+            segment_refs, revision, created_at, updated_at)
+          values (${flag}, ${`${id}-${overridable}`}, '{}', '', '', '{}', ${overridable}, '{}', '{}', 1, now(), now())`;
+        await tx`insert into flag_revision (flag_uid, revision, flag, verb, actor, reason, at)
+          values (${flag}, 1, '{}', '', '', '', now())`;
+        await tx`insert into flag_override (tenant_uid, flag_uid, serve, variant_refs, segment_refs, reason, writer,
+            revision, created_at, updated_at)
+          values (${uid}, ${flag}, '{}', '{}', '{}', '', '', 1, now(), now())`;
+        await tx`insert into flag_usage (flag_uid, variant, day, count, last_at) values (${flag}, '', now(), 1, now())`;
+      }
+      const segment = crypto.randomUUID();
+      await tx`insert into flag_segment (uid, segment_id, definition, description, included_count, excluded_count,
+          segment_refs, revision, created_at, updated_at)
+        values (${segment}, ${id}, '{}', '', 1, 0, '{}', 1, now(), now())`;
+      await tx`insert into flag_segment_member (segment_uid, key, excluded) values (${segment}, 'k', false)`;
+      await tx`insert into flag_group (uid, group_id, definition, description, revision, created_at, updated_at)
+        values (${crypto.randomUUID()}, ${id}, '{}', '', 1, now(), now())`;
+      await tx`insert into flag_schedule (uid, schedule_id, description, apply_at, changes, flag_refs, state, failure,
+          creator, revision, created_at, updated_at)
+        values (${crypto.randomUUID()}, ${id}, '', now(), '[]', '{}', 'PENDING', '', '', 1, now(), now())`;
       const endpoint = crypto.randomUUID();
       await tx`insert into webhook_endpoint (uid, endpoint_id, url, scope, tenant_uid, integrator_uid, event_types,
           description, signing, public_key, secret, revision, created_at, updated_at)
@@ -149,6 +171,15 @@ describe("row level security", () => {
       audit_entry: [1, 1],
       change: [1, 1],
       change_floor: [0, 0],
+      // Those that tenants may override.
+      flag: [2, 2],
+      flag_group: [0, 0],
+      flag_override: [2, 2],
+      flag_revision: [0, 0],
+      flag_schedule: [0, 0],
+      flag_segment: [0, 0],
+      flag_segment_member: [0, 0],
+      flag_usage: [0, 0],
       idempotency: [1, 1],
       integrator: [0, 1],
       meter: [1, 1],
@@ -223,9 +254,11 @@ describe("row level security", () => {
         `insert into transition select '${other}', 9, uid, verb, from_state, to_state, reason, actor, at from transition`,
       ),
       attempt(`update plan set version = 2`),
+      attempt(`update flag_override set reason = 'x' where tenant_uid = '${other}'`),
+      attempt(`update flag set tenant_overridable = false`),
       attempt(`update seat_count set used_amount = 0 where tenant_uid = '${other}'`),
     ]);
-    expect(outcomes).toEqual(["0 rows", "0 rows", "0 rows", "42501", "0 rows", "0 rows"]);
+    expect(outcomes).toEqual(["0 rows", "0 rows", "0 rows", "42501", "0 rows", "0 rows", "0 rows", "0 rows"]);
   });
 
   it("lets a tenant raise nothing of its own quotas", async () => {

@@ -41,6 +41,30 @@ export async function openBell(url: string, channel: string, onRing: () => void)
   };
 }
 
+/** A place for what can be made anew. Losing it costs time. */
+export interface Cache {
+  /** Undefined for what is not there. Rejects when Redis can't be reached. */
+  get(key: string): Promise<Uint8Array | undefined>;
+  set(key: string, bytes: Uint8Array, lifeMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Opens a cache in Redis; it connects when it is first asked, and again when it was cut off. */
+export function openCache(url: string): Cache {
+  const client = new Redis(url, {
+    lazyConnect: true,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    maxRetriesPerRequest: 1,
+  });
+  client.on("error", () => {});
+  return {
+    get: async (key) => (await client.getBuffer(key)) ?? undefined,
+    set: async (key, bytes, lifeMs) => void (await client.set(key, Buffer.from(bytes), "PX", lifeMs)),
+    stop: async () => client.disconnect(),
+  };
+}
+
 /** What a doctor wants to know of a Redis: the fields of INFO, such as `maxmemory_policy`. Throws OperatorError. */
 export async function readRedisInfo(url: string): Promise<ReadonlyMap<string, string>> {
   const client = new Redis(url, { lazyConnect: true, connectTimeout: CONNECT_TIMEOUT_MS, maxRetriesPerRequest: 1 });
@@ -107,3 +131,5 @@ const RECONNECT_MS_MAX = 200;
 
 /** A Redis on the same network answers in milliseconds. */
 const CONNECT_TIMEOUT_MS = 3_000;
+/** Megabytes take a moment; Postgres, who would be asked instead, takes no longer. */
+const COMMAND_TIMEOUT_MS = 2_000;

@@ -1,6 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
+import { FlagService } from "@tenantplane/sdk/gen/tenantplane/v1/flag_pb";
 import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
@@ -19,6 +20,7 @@ export const SERVICES = [
   AccessService,
   AuditService,
   QuotaService,
+  FlagService,
   WebhookService,
   UsageService,
 ] as const;

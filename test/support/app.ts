@@ -4,6 +4,7 @@ import { type Client, createClient, type Interceptor } from "@connectrpc/connect
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AccessService } from "@tenantplane/sdk/gen/tenantplane/v1/access_pb";
 import { AuditService } from "@tenantplane/sdk/gen/tenantplane/v1/audit_pb";
+import { FlagService } from "@tenantplane/sdk/gen/tenantplane/v1/flag_pb";
 import { IntegratorService } from "@tenantplane/sdk/gen/tenantplane/v1/integrator_pb";
 import { PlanService } from "@tenantplane/sdk/gen/tenantplane/v1/plan_pb";
 import { QuotaService } from "@tenantplane/sdk/gen/tenantplane/v1/quota_pb";
@@ -61,6 +62,7 @@ export interface Clients {
   readonly tenants: Client<typeof TenantService>;
   readonly plans: Client<typeof PlanService>;
   readonly integrators: Client<typeof IntegratorService>;
+  readonly flags: Client<typeof FlagService>;
   readonly users: Client<typeof UserService>;
   readonly access: Client<typeof AccessService>;
   readonly audit: Client<typeof AuditService>;
@@ -104,6 +106,7 @@ function createClients(baseUrl: string, key: string): Clients {
     tenants: createClient(TenantService, transport),
     plans: createClient(PlanService, transport),
     integrators: createClient(IntegratorService, transport),
+    flags: createClient(FlagService, transport),
     users: createClient(UserService, transport),
     access: createClient(AccessService, transport),
     audit: createClient(AuditService, transport),

@@ -3,6 +3,7 @@ import { Meter_Kind } from "@tenantplane/sdk/gen/tenantplane/v1/quota_admin_pb";
 import { Suspension_Reason } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
 import { UsageService } from "@tenantplane/sdk/gen/tenantplane/v1/usage_pb";
 import type { Clients } from "./app.ts";
+import { FLAG_WRITES } from "./flag-writes.ts";
 
 /** A request of a writing RPC that the server will carry out, each time another one. */
 export interface Write {
@@ -16,6 +17,7 @@ export interface Write {
  * request ids, its etag and its dry run.
  */
 export const WRITES: Readonly<Record<string, (admin: Clients, n: number) => Promise<Write>>> = {
+  ...FLAG_WRITES,
   "TenantService.CreateTenant": async (_, n) =>
     varied(
       { tenantId: `made-${n}`, tenant: TENANT, activate: true, adminEmail: "a@b.org" },
@@ -160,6 +162,9 @@ export const SECRET: ReadonlySet<string> = new Set([
   "WebhookService.CreateWebhookEndpoint",
   "WebhookService.RotateWebhookSecret",
 ]);
+
+/** Counts: no resource is changed, and so the audit log has nothing to tell. */
+export const COUNTS: ReadonlySet<string> = new Set(["FlagService.ReportFlagEvaluations"]);
 
 const TENANT = { displayName: "T", plan: "plans/basic", labels: { a: "1", b: "2" } };
 const METER = { displayName: "M", kind: Meter_Kind.PERIOD };

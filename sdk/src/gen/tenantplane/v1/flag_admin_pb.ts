@@ -6,9 +6,9 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { FieldMask, Value } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_field_mask, file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Flag, FlagGroup, FlagOverride, FlagRevision, FlagSchedule, FlagSegment } from "./flag_definition_pb.ts";
+import type { FieldMask } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask } from "@bufbuild/protobuf/wkt";
+import type { Flag, FlagGroup, FlagOverride, FlagRevision, FlagSchedule, FlagSegment, FlagSegment_List, FlagSegmentMember } from "./flag_definition_pb.ts";
 import { file_tenantplane_v1_flag_definition } from "./flag_definition_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/flag_admin.proto.
  */
 export const file_tenantplane_v1_flag_admin: GenFile = /*@__PURE__*/
-  fileDesc("Ch90ZW5hbnRwbGFuZS92MS9mbGFnX2FkbWluLnByb3RvEg50ZW5hbnRwbGFuZS52MSKDAQoRQ3JlYXRlRmxhZ1JlcXVlc3QSDwoHZmxhZ19pZBgBIAEoCRIiCgRmbGFnGAIgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJIkoKEkNyZWF0ZUZsYWdSZXNwb25zZRIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxIQCghyZXZpc2lvbhgCIAEoCSIeCg5HZXRGbGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKD0dldEZsYWdSZXNwb25zZRIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZyJbChBMaXN0RmxhZ3NSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg4KBmZpbHRlchgDIAEoCRIQCghvcmRlcl9ieRgEIAEoCSJRChFMaXN0RmxhZ3NSZXNwb25zZRIjCgVmbGFncxgBIAMoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqMBChFVcGRhdGVGbGFnUmVxdWVzdBIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSJKChJVcGRhdGVGbGFnUmVzcG9uc2USIgoEZmxhZxgBIAEoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSEAoIcmV2aXNpb24YAiABKAkiagoRRGVsZXRlRmxhZ1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiJgoSRGVsZXRlRmxhZ1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgJIqEBChhDcmVhdGVGbGFnU2VnbWVudFJlcXVlc3QSFwoPZmxhZ19zZWdtZW50X2lkGAEgASgJEjEKDGZsYWdfc2VnbWVudBgCIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50EhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiYAoZQ3JlYXRlRmxhZ1NlZ21lbnRSZXNwb25zZRIxCgxmbGFnX3NlZ21lbnQYASABKAsyGy50ZW5hbnRwbGFuZS52MS5GbGFnU2VnbWVudBIQCghyZXZpc2lvbhgCIAEoCSIlChVHZXRGbGFnU2VnbWVudFJlcXVlc3QSDAoEbmFtZRgBIAEoCSJLChZHZXRGbGFnU2VnbWVudFJlc3BvbnNlEjEKDGZsYWdfc2VnbWVudBgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50IlAKF0xpc3RGbGFnU2VnbWVudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg4KBmZpbHRlchgDIAEoCSJnChhMaXN0RmxhZ1NlZ21lbnRzUmVzcG9uc2USMgoNZmxhZ19zZWdtZW50cxgBIAMoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK5AQoYVXBkYXRlRmxhZ1NlZ21lbnRSZXF1ZXN0EjEKDGZsYWdfc2VnbWVudBgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50Ei8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJImAKGVVwZGF0ZUZsYWdTZWdtZW50UmVzcG9uc2USMQoMZmxhZ19zZWdtZW50GAEgASgLMhsudGVuYW50cGxhbmUudjEuRmxhZ1NlZ21lbnQSEAoIcmV2aXNpb24YAiABKAkicQoYRGVsZXRlRmxhZ1NlZ21lbnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJIi0KGURlbGV0ZUZsYWdTZWdtZW50UmVzcG9uc2USEAoIcmV2aXNpb24YASABKAkimQEKFkNyZWF0ZUZsYWdHcm91cFJlcXVlc3QSFQoNZmxhZ19ncm91cF9pZBgBIAEoCRItCgpmbGFnX2dyb3VwGAIgASgLMhkudGVuYW50cGxhbmUudjEuRmxhZ0dyb3VwEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiWgoXQ3JlYXRlRmxhZ0dyb3VwUmVzcG9uc2USLQoKZmxhZ19ncm91cBgBIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cBIQCghyZXZpc2lvbhgCIAEoCSIjChNHZXRGbGFnR3JvdXBSZXF1ZXN0EgwKBG5hbWUYASABKAkiRQoUR2V0RmxhZ0dyb3VwUmVzcG9uc2USLQoKZmxhZ19ncm91cBgBIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cCJOChVMaXN0RmxhZ0dyb3Vwc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDgoGZmlsdGVyGAMgASgJImEKFkxpc3RGbGFnR3JvdXBzUmVzcG9uc2USLgoLZmxhZ19ncm91cHMYASADKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnR3JvdXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrMBChZVcGRhdGVGbGFnR3JvdXBSZXF1ZXN0Ei0KCmZsYWdfZ3JvdXAYASABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnR3JvdXASLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiWgoXVXBkYXRlRmxhZ0dyb3VwUmVzcG9uc2USLQoKZmxhZ19ncm91cBgBIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cBIQCghyZXZpc2lvbhgCIAEoCSJvChZEZWxldGVGbGFnR3JvdXBSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJIisKF0RlbGV0ZUZsYWdHcm91cFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgJIrUBChlDcmVhdGVGbGFnT3ZlcnJpZGVSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIYChBmbGFnX292ZXJyaWRlX2lkGAIgASgJEjMKDWZsYWdfb3ZlcnJpZGUYAyABKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnT3ZlcnJpZGUSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEg4KBnJlYXNvbhgGIAEoCSJjChpDcmVhdGVGbGFnT3ZlcnJpZGVSZXNwb25zZRIzCg1mbGFnX292ZXJyaWRlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlEhAKCHJldmlzaW9uGAIgASgJIiYKFkdldEZsYWdPdmVycmlkZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSJOChdHZXRGbGFnT3ZlcnJpZGVSZXNwb25zZRIzCg1mbGFnX292ZXJyaWRlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlIl8KGExpc3RGbGFnT3ZlcnJpZGVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDAoEZmxhZxgEIAEoCSJqChlMaXN0RmxhZ092ZXJyaWRlc1Jlc3BvbnNlEjQKDmZsYWdfb3ZlcnJpZGVzGAEgAygLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK8AQoZVXBkYXRlRmxhZ092ZXJyaWRlUmVxdWVzdBIzCg1mbGFnX292ZXJyaWRlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJImMKGlVwZGF0ZUZsYWdPdmVycmlkZVJlc3BvbnNlEjMKDWZsYWdfb3ZlcnJpZGUYASABKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnT3ZlcnJpZGUSEAoIcmV2aXNpb24YAiABKAkicgoZRGVsZXRlRmxhZ092ZXJyaWRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSIuChpEZWxldGVGbGFnT3ZlcnJpZGVSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoCSKlAQoZQ3JlYXRlRmxhZ1NjaGVkdWxlUmVxdWVzdBIYChBmbGFnX3NjaGVkdWxlX2lkGAEgASgJEjMKDWZsYWdfc2NoZWR1bGUYAiABKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnU2NoZWR1bGUSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSJRChpDcmVhdGVGbGFnU2NoZWR1bGVSZXNwb25zZRIzCg1mbGFnX3NjaGVkdWxlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlIiYKFkdldEZsYWdTY2hlZHVsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSJOChdHZXRGbGFnU2NoZWR1bGVSZXNwb25zZRIzCg1mbGFnX3NjaGVkdWxlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlIlEKGExpc3RGbGFnU2NoZWR1bGVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZmaWx0ZXIYAyABKAkiagoZTGlzdEZsYWdTY2hlZHVsZXNSZXNwb25zZRI0Cg5mbGFnX3NjaGVkdWxlcxgBIAMoCzIcLnRlbmFudHBsYW5lLnYxLkZsYWdTY2hlZHVsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivAEKGVVwZGF0ZUZsYWdTY2hlZHVsZVJlcXVlc3QSMwoNZmxhZ19zY2hlZHVsZRgBIAEoCzIcLnRlbmFudHBsYW5lLnYxLkZsYWdTY2hlZHVsZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSJRChpVcGRhdGVGbGFnU2NoZWR1bGVSZXNwb25zZRIzCg1mbGFnX3NjaGVkdWxlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlInIKGURlbGV0ZUZsYWdTY2hlZHVsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiHAoaRGVsZXRlRmxhZ1NjaGVkdWxlUmVzcG9uc2UiaAoPS2lsbEZsYWdSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJIkgKEEtpbGxGbGFnUmVzcG9uc2USIgoEZmxhZxgBIAEoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSEAoIcmV2aXNpb24YAiABKAkiagoRUmV2aXZlRmxhZ1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiSgoSUmV2aXZlRmxhZ1Jlc3BvbnNlEiIKBGZsYWcYASABKAsyFC50ZW5hbnRwbGFuZS52MS5GbGFnEhAKCHJldmlzaW9uGAIgASgJIk8KGExpc3RGbGFnUmV2aXNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImoKGUxpc3RGbGFnUmV2aXNpb25zUmVzcG9uc2USNAoOZmxhZ19yZXZpc2lvbnMYASADKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlQKGERpZmZGbGFnUmV2aXNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhUKDWZyb21fcmV2aXNpb24YAiABKAMSEwoLdG9fcmV2aXNpb24YAyABKAMi/gEKGURpZmZGbGFnUmV2aXNpb25zUmVzcG9uc2USSQoLZGlmZmVyZW5jZXMYASADKAsyNC50ZW5hbnRwbGFuZS52MS5EaWZmRmxhZ1JldmlzaW9uc1Jlc3BvbnNlLkRpZmZlcmVuY2USFQoNZnJvbV9yZXZpc2lvbhgCIAEoAxITCgt0b19yZXZpc2lvbhgDIAEoAxpqCgpEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEiYKBmJlZm9yZRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIlCgVhZnRlchgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSKBAQoTUm9sbGJhY2tGbGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJEhMKC3RvX3JldmlzaW9uGAIgASgDEgwKBGV0YWcYAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEg4KBnJlYXNvbhgGIAEoCSJMChRSb2xsYmFja0ZsYWdSZXNwb25zZRIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxIQCghyZXZpc2lvbhgCIAEoCSKkAQocQWRkRmxhZ1NlZ21lbnRNZW1iZXJzUmVxdWVzdBIMCgRuYW1lGAEgASgJEi0KBGxpc3QYAiABKA4yHy50ZW5hbnRwbGFuZS52MS5GbGFnU2VnbWVudExpc3QSDAoEa2V5cxgDIAMoCRISCgpyZXF1ZXN0X2lkGAQgASgJEhUKDXZhbGlkYXRlX29ubHkYBSABKAgSDgoGcmVhc29uGAYgASgJImQKHUFkZEZsYWdTZWdtZW50TWVtYmVyc1Jlc3BvbnNlEjEKDGZsYWdfc2VnbWVudBgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50EhAKCHJldmlzaW9uGAIgASgJIngKH1JlbW92ZUZsYWdTZWdtZW50TWVtYmVyc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRrZXlzGAIgAygJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiZwogUmVtb3ZlRmxhZ1NlZ21lbnRNZW1iZXJzUmVzcG9uc2USMQoMZmxhZ19zZWdtZW50GAEgASgLMhsudGVuYW50cGxhbmUudjEuRmxhZ1NlZ21lbnQSEAoIcmV2aXNpb24YAiABKAkigwEKHUxpc3RGbGFnU2VnbWVudE1lbWJlcnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSLQoEbGlzdBgCIAEoDjIfLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50TGlzdBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJHCh5MaXN0RmxhZ1NlZ21lbnRNZW1iZXJzUmVzcG9uc2USDAoEa2V5cxgBIAMoCRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkilwIKEkltcG9ydEZsYWdzUmVxdWVzdBISCgpmbGFnZF9qc29uGAEgASgJEj0KCGV4aXN0aW5nGAIgASgOMisudGVuYW50cGxhbmUudjEuSW1wb3J0RmxhZ3NSZXF1ZXN0LkV4aXN0aW5nEg0KBW93bmVyGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSFQoNdmFsaWRhdGVfb25seRgFIAEoCBIOCgZyZWFzb24YBiABKAkiZAoIRXhpc3RpbmcSGAoURVhJU1RJTkdfVU5TUEVDSUZJRUQQABITCg9FWElTVElOR19SRUZVU0UQARIWChJFWElTVElOR19PVkVSV1JJVEUQAhIRCg1FWElTVElOR19LRUVQEAMiVwoTSW1wb3J0RmxhZ3NSZXNwb25zZRIPCgdjcmVhdGVkGAEgAygJEg8KB3VwZGF0ZWQYAiADKAkSDAoEa2VwdBgDIAMoCRIQCghyZXZpc2lvbhgEIAEoCSIzChJFeHBvcnRGbGFnc1JlcXVlc3QSDQoFZmxhZ3MYASADKAkSDgoGdGVuYW50GAIgASgJIpQBChNFeHBvcnRGbGFnc1Jlc3BvbnNlEhIKCmZsYWdkX2pzb24YASABKAkSPwoJb21pc3Npb25zGAIgAygLMiwudGVuYW50cGxhbmUudjEuRXhwb3J0RmxhZ3NSZXNwb25zZS5PbWlzc2lvbhooCghPbWlzc2lvbhIMCgRmbGFnGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIrChlFeHBvcnRGbGFnTWFuaWZlc3RSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCSIzChpFeHBvcnRGbGFnTWFuaWZlc3RSZXNwb25zZRIVCg1tYW5pZmVzdF9qc29uGAEgASgJKnQKD0ZsYWdTZWdtZW50TGlzdBIhCh1GTEFHX1NFR01FTlRfTElTVF9VTlNQRUNJRklFRBAAEh4KGkZMQUdfU0VHTUVOVF9MSVNUX0lOQ0xVREVEEAESHgoaRkxBR19TRUdNRU5UX0xJU1RfRVhDTFVERUQQAmIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_struct, file_tenantplane_v1_flag_definition]);
+  fileDesc("Ch90ZW5hbnRwbGFuZS92MS9mbGFnX2FkbWluLnByb3RvEg50ZW5hbnRwbGFuZS52MSKDAQoRQ3JlYXRlRmxhZ1JlcXVlc3QSDwoHZmxhZ19pZBgBIAEoCRIiCgRmbGFnGAIgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJIkoKEkNyZWF0ZUZsYWdSZXNwb25zZRIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxIQCghyZXZpc2lvbhgCIAEoCSIeCg5HZXRGbGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJIjUKD0dldEZsYWdSZXNwb25zZRIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZyJbChBMaXN0RmxhZ3NSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg4KBmZpbHRlchgDIAEoCRIQCghvcmRlcl9ieRgEIAEoCSJRChFMaXN0RmxhZ3NSZXNwb25zZRIjCgVmbGFncxgBIAMoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqMBChFVcGRhdGVGbGFnUmVxdWVzdBIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSJKChJVcGRhdGVGbGFnUmVzcG9uc2USIgoEZmxhZxgBIAEoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSEAoIcmV2aXNpb24YAiABKAkigQEKEURlbGV0ZUZsYWdSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJEhUKDWFsbG93X21pc3NpbmcYBiABKAgiFAoSRGVsZXRlRmxhZ1Jlc3BvbnNlIqEBChhDcmVhdGVGbGFnU2VnbWVudFJlcXVlc3QSFwoPZmxhZ19zZWdtZW50X2lkGAEgASgJEjEKDGZsYWdfc2VnbWVudBgCIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50EhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiYAoZQ3JlYXRlRmxhZ1NlZ21lbnRSZXNwb25zZRIxCgxmbGFnX3NlZ21lbnQYASABKAsyGy50ZW5hbnRwbGFuZS52MS5GbGFnU2VnbWVudBIQCghyZXZpc2lvbhgCIAEoCSIlChVHZXRGbGFnU2VnbWVudFJlcXVlc3QSDAoEbmFtZRgBIAEoCSJLChZHZXRGbGFnU2VnbWVudFJlc3BvbnNlEjEKDGZsYWdfc2VnbWVudBgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50IlAKF0xpc3RGbGFnU2VnbWVudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg4KBmZpbHRlchgDIAEoCSJnChhMaXN0RmxhZ1NlZ21lbnRzUmVzcG9uc2USMgoNZmxhZ19zZWdtZW50cxgBIAMoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK5AQoYVXBkYXRlRmxhZ1NlZ21lbnRSZXF1ZXN0EjEKDGZsYWdfc2VnbWVudBgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50Ei8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJImAKGVVwZGF0ZUZsYWdTZWdtZW50UmVzcG9uc2USMQoMZmxhZ19zZWdtZW50GAEgASgLMhsudGVuYW50cGxhbmUudjEuRmxhZ1NlZ21lbnQSEAoIcmV2aXNpb24YAiABKAkiiAEKGERlbGV0ZUZsYWdTZWdtZW50UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCRIVCg1hbGxvd19taXNzaW5nGAYgASgIIhsKGURlbGV0ZUZsYWdTZWdtZW50UmVzcG9uc2UimQEKFkNyZWF0ZUZsYWdHcm91cFJlcXVlc3QSFQoNZmxhZ19ncm91cF9pZBgBIAEoCRItCgpmbGFnX2dyb3VwGAIgASgLMhkudGVuYW50cGxhbmUudjEuRmxhZ0dyb3VwEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiWgoXQ3JlYXRlRmxhZ0dyb3VwUmVzcG9uc2USLQoKZmxhZ19ncm91cBgBIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cBIQCghyZXZpc2lvbhgCIAEoCSIjChNHZXRGbGFnR3JvdXBSZXF1ZXN0EgwKBG5hbWUYASABKAkiRQoUR2V0RmxhZ0dyb3VwUmVzcG9uc2USLQoKZmxhZ19ncm91cBgBIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cCJOChVMaXN0RmxhZ0dyb3Vwc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDgoGZmlsdGVyGAMgASgJImEKFkxpc3RGbGFnR3JvdXBzUmVzcG9uc2USLgoLZmxhZ19ncm91cHMYASADKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnR3JvdXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrMBChZVcGRhdGVGbGFnR3JvdXBSZXF1ZXN0Ei0KCmZsYWdfZ3JvdXAYASABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnR3JvdXASLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiWgoXVXBkYXRlRmxhZ0dyb3VwUmVzcG9uc2USLQoKZmxhZ19ncm91cBgBIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cBIQCghyZXZpc2lvbhgCIAEoCSKGAQoWRGVsZXRlRmxhZ0dyb3VwUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCRIVCg1hbGxvd19taXNzaW5nGAYgASgIIhkKF0RlbGV0ZUZsYWdHcm91cFJlc3BvbnNlIrUBChlDcmVhdGVGbGFnT3ZlcnJpZGVSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIYChBmbGFnX292ZXJyaWRlX2lkGAIgASgJEjMKDWZsYWdfb3ZlcnJpZGUYAyABKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnT3ZlcnJpZGUSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEg4KBnJlYXNvbhgGIAEoCSJjChpDcmVhdGVGbGFnT3ZlcnJpZGVSZXNwb25zZRIzCg1mbGFnX292ZXJyaWRlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlEhAKCHJldmlzaW9uGAIgASgJIiYKFkdldEZsYWdPdmVycmlkZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSJOChdHZXRGbGFnT3ZlcnJpZGVSZXNwb25zZRIzCg1mbGFnX292ZXJyaWRlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlIl8KGExpc3RGbGFnT3ZlcnJpZGVzUmVxdWVzdBIOCgZwYXJlbnQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDAoEZmxhZxgEIAEoCSJqChlMaXN0RmxhZ092ZXJyaWRlc1Jlc3BvbnNlEjQKDmZsYWdfb3ZlcnJpZGVzGAEgAygLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK8AQoZVXBkYXRlRmxhZ092ZXJyaWRlUmVxdWVzdBIzCg1mbGFnX292ZXJyaWRlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ092ZXJyaWRlEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJImMKGlVwZGF0ZUZsYWdPdmVycmlkZVJlc3BvbnNlEjMKDWZsYWdfb3ZlcnJpZGUYASABKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnT3ZlcnJpZGUSEAoIcmV2aXNpb24YAiABKAkiiQEKGURlbGV0ZUZsYWdPdmVycmlkZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkSFQoNYWxsb3dfbWlzc2luZxgGIAEoCCIcChpEZWxldGVGbGFnT3ZlcnJpZGVSZXNwb25zZSKlAQoZQ3JlYXRlRmxhZ1NjaGVkdWxlUmVxdWVzdBIYChBmbGFnX3NjaGVkdWxlX2lkGAEgASgJEjMKDWZsYWdfc2NoZWR1bGUYAiABKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnU2NoZWR1bGUSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSJRChpDcmVhdGVGbGFnU2NoZWR1bGVSZXNwb25zZRIzCg1mbGFnX3NjaGVkdWxlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlIiYKFkdldEZsYWdTY2hlZHVsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSJOChdHZXRGbGFnU2NoZWR1bGVSZXNwb25zZRIzCg1mbGFnX3NjaGVkdWxlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlIlEKGExpc3RGbGFnU2NoZWR1bGVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZmaWx0ZXIYAyABKAkiagoZTGlzdEZsYWdTY2hlZHVsZXNSZXNwb25zZRI0Cg5mbGFnX3NjaGVkdWxlcxgBIAMoCzIcLnRlbmFudHBsYW5lLnYxLkZsYWdTY2hlZHVsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivAEKGVVwZGF0ZUZsYWdTY2hlZHVsZVJlcXVlc3QSMwoNZmxhZ19zY2hlZHVsZRgBIAEoCzIcLnRlbmFudHBsYW5lLnYxLkZsYWdTY2hlZHVsZRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEg4KBnJlYXNvbhgFIAEoCSJRChpVcGRhdGVGbGFnU2NoZWR1bGVSZXNwb25zZRIzCg1mbGFnX3NjaGVkdWxlGAEgASgLMhwudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlIokBChlEZWxldGVGbGFnU2NoZWR1bGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJEhUKDWFsbG93X21pc3NpbmcYBiABKAgiHAoaRGVsZXRlRmxhZ1NjaGVkdWxlUmVzcG9uc2UiaAoPS2lsbEZsYWdSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEZXRhZxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJIkgKEEtpbGxGbGFnUmVzcG9uc2USIgoEZmxhZxgBIAEoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSEAoIcmV2aXNpb24YAiABKAkiagoRUmV2aXZlRmxhZ1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIOCgZyZWFzb24YBSABKAkiSgoSUmV2aXZlRmxhZ1Jlc3BvbnNlEiIKBGZsYWcYASABKAsyFC50ZW5hbnRwbGFuZS52MS5GbGFnEhAKCHJldmlzaW9uGAIgASgJIk8KGExpc3RGbGFnUmV2aXNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImoKGUxpc3RGbGFnUmV2aXNpb25zUmVzcG9uc2USNAoOZmxhZ19yZXZpc2lvbnMYASADKAsyHC50ZW5hbnRwbGFuZS52MS5GbGFnUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlQKGERpZmZGbGFnUmV2aXNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhUKDWZyb21fcmV2aXNpb24YAiABKAMSEwoLdG9fcmV2aXNpb24YAyABKAMizgEKGURpZmZGbGFnUmV2aXNpb25zUmVzcG9uc2USSQoLZGlmZmVyZW5jZXMYASADKAsyNC50ZW5hbnRwbGFuZS52MS5EaWZmRmxhZ1JldmlzaW9uc1Jlc3BvbnNlLkRpZmZlcmVuY2USFQoNZnJvbV9yZXZpc2lvbhgCIAEoAxITCgt0b19yZXZpc2lvbhgDIAEoAxo6CgpEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRINCgVhZnRlchgDIAEoCSKBAQoTUm9sbGJhY2tGbGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJEhMKC3RvX3JldmlzaW9uGAIgASgDEgwKBGV0YWcYAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEg4KBnJlYXNvbhgGIAEoCSJMChRSb2xsYmFja0ZsYWdSZXNwb25zZRIiCgRmbGFnGAEgASgLMhQudGVuYW50cGxhbmUudjEuRmxhZxIQCghyZXZpc2lvbhgCIAEoCSKzAQocQWRkRmxhZ1NlZ21lbnRNZW1iZXJzUmVxdWVzdBIMCgRuYW1lGAEgASgJEi4KBGxpc3QYAiABKA4yIC50ZW5hbnRwbGFuZS52MS5GbGFnU2VnbWVudC5MaXN0EgwKBGtleXMYAyADKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEg4KBnJlYXNvbhgGIAEoCRIMCgRldGFnGAcgASgJImQKHUFkZEZsYWdTZWdtZW50TWVtYmVyc1Jlc3BvbnNlEjEKDGZsYWdfc2VnbWVudBgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50EhAKCHJldmlzaW9uGAIgASgJIoYBCh9SZW1vdmVGbGFnU2VnbWVudE1lbWJlcnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEa2V5cxgCIAMoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDgoGcmVhc29uGAUgASgJEgwKBGV0YWcYBiABKAkiZwogUmVtb3ZlRmxhZ1NlZ21lbnRNZW1iZXJzUmVzcG9uc2USMQoMZmxhZ19zZWdtZW50GAEgASgLMhsudGVuYW50cGxhbmUudjEuRmxhZ1NlZ21lbnQSEAoIcmV2aXNpb24YAiABKAkihAEKHUxpc3RGbGFnU2VnbWVudE1lbWJlcnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSLgoEbGlzdBgCIAEoDjIgLnRlbmFudHBsYW5lLnYxLkZsYWdTZWdtZW50Lkxpc3QSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiegoeTGlzdEZsYWdTZWdtZW50TWVtYmVyc1Jlc3BvbnNlEj8KFGZsYWdfc2VnbWVudF9tZW1iZXJzGAEgAygLMiEudGVuYW50cGxhbmUudjEuRmxhZ1NlZ21lbnRNZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpcCChJJbXBvcnRGbGFnc1JlcXVlc3QSEgoKZmxhZ2RfanNvbhgBIAEoCRI9CghleGlzdGluZxgCIAEoDjIrLnRlbmFudHBsYW5lLnYxLkltcG9ydEZsYWdzUmVxdWVzdC5FeGlzdGluZxINCgVvd25lchgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJEhUKDXZhbGlkYXRlX29ubHkYBSABKAgSDgoGcmVhc29uGAYgASgJImQKCEV4aXN0aW5nEhgKFEVYSVNUSU5HX1VOU1BFQ0lGSUVEEAASEwoPRVhJU1RJTkdfUkVGVVNFEAESFgoSRVhJU1RJTkdfT1ZFUldSSVRFEAISEQoNRVhJU1RJTkdfS0VFUBADImkKE0ltcG9ydEZsYWdzUmVzcG9uc2USFQoNY3JlYXRlZF9uYW1lcxgBIAMoCRIVCg11cGRhdGVkX25hbWVzGAIgAygJEhIKCmtlcHRfbmFtZXMYAyADKAkSEAoIcmV2aXNpb24YBCABKAkiMwoSRXhwb3J0RmxhZ3NSZXF1ZXN0Eg0KBWZsYWdzGAEgAygJEg4KBnRlbmFudBgCIAEoCSKUAQoTRXhwb3J0RmxhZ3NSZXNwb25zZRISCgpmbGFnZF9qc29uGAEgASgJEj8KCW9taXNzaW9ucxgCIAMoCzIsLnRlbmFudHBsYW5lLnYxLkV4cG9ydEZsYWdzUmVzcG9uc2UuT21pc3Npb24aKAoIT21pc3Npb24SDAoEZmxhZxgBIAEoCRIOCgZyZWFzb24YAiABKAkiKwoZRXhwb3J0RmxhZ01hbmlmZXN0UmVxdWVzdBIOCgZmaWx0ZXIYASABKAkiMwoaRXhwb3J0RmxhZ01hbmlmZXN0UmVzcG9uc2USFQoNbWFuaWZlc3RfanNvbhgBIAEoCWIGcHJvdG8z", [file_google_protobuf_field_mask, file_tenantplane_v1_flag_definition]);
 
 /**
  * Asks for a new flag.
@@ -325,6 +325,13 @@ export type DeleteFlagRequest = Message<"tenantplane.v1.DeleteFlagRequest"> & {
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Succeed when it is not there.
+   *
+   * @generated from field: bool allow_missing = 6;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -340,12 +347,6 @@ export const DeleteFlagRequestSchema: GenMessage<DeleteFlagRequest> = /*@__PURE_
  * @generated from message tenantplane.v1.DeleteFlagResponse
  */
 export type DeleteFlagResponse = Message<"tenantplane.v1.DeleteFlagResponse"> & {
-  /**
-   * Give it as `min_revision` to evaluate with at least this write.
-   *
-   * @generated from field: string revision = 1;
-   */
-  revision: string;
 };
 
 /**
@@ -439,7 +440,7 @@ export const CreateFlagSegmentResponseSchema: GenMessage<CreateFlagSegmentRespon
  */
 export type GetFlagSegmentRequest = Message<"tenantplane.v1.GetFlagSegmentRequest"> & {
   /**
-   * "flagSegments/{flag_segment}".
+   * "flagSegments/{segment}".
    *
    * @generated from field: string name = 1;
    */
@@ -621,7 +622,7 @@ export const UpdateFlagSegmentResponseSchema: GenMessage<UpdateFlagSegmentRespon
  */
 export type DeleteFlagSegmentRequest = Message<"tenantplane.v1.DeleteFlagSegmentRequest"> & {
   /**
-   * "flagSegments/{flag_segment}".
+   * "flagSegments/{segment}".
    *
    * @generated from field: string name = 1;
    */
@@ -654,6 +655,13 @@ export type DeleteFlagSegmentRequest = Message<"tenantplane.v1.DeleteFlagSegment
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Succeed when it is not there.
+   *
+   * @generated from field: bool allow_missing = 6;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -669,12 +677,6 @@ export const DeleteFlagSegmentRequestSchema: GenMessage<DeleteFlagSegmentRequest
  * @generated from message tenantplane.v1.DeleteFlagSegmentResponse
  */
 export type DeleteFlagSegmentResponse = Message<"tenantplane.v1.DeleteFlagSegmentResponse"> & {
-  /**
-   * Give it as `min_revision` to evaluate with at least this write.
-   *
-   * @generated from field: string revision = 1;
-   */
-  revision: string;
 };
 
 /**
@@ -768,7 +770,7 @@ export const CreateFlagGroupResponseSchema: GenMessage<CreateFlagGroupResponse> 
  */
 export type GetFlagGroupRequest = Message<"tenantplane.v1.GetFlagGroupRequest"> & {
   /**
-   * "flagGroups/{flag_group}".
+   * "flagGroups/{group}".
    *
    * @generated from field: string name = 1;
    */
@@ -950,7 +952,7 @@ export const UpdateFlagGroupResponseSchema: GenMessage<UpdateFlagGroupResponse> 
  */
 export type DeleteFlagGroupRequest = Message<"tenantplane.v1.DeleteFlagGroupRequest"> & {
   /**
-   * "flagGroups/{flag_group}".
+   * "flagGroups/{group}".
    *
    * @generated from field: string name = 1;
    */
@@ -983,6 +985,13 @@ export type DeleteFlagGroupRequest = Message<"tenantplane.v1.DeleteFlagGroupRequ
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Succeed when it is not there.
+   *
+   * @generated from field: bool allow_missing = 6;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -998,12 +1007,6 @@ export const DeleteFlagGroupRequestSchema: GenMessage<DeleteFlagGroupRequest> = 
  * @generated from message tenantplane.v1.DeleteFlagGroupResponse
  */
 export type DeleteFlagGroupResponse = Message<"tenantplane.v1.DeleteFlagGroupResponse"> & {
-  /**
-   * Give it as `min_revision` to evaluate with at least this write.
-   *
-   * @generated from field: string revision = 1;
-   */
-  revision: string;
 };
 
 /**
@@ -1326,6 +1329,13 @@ export type DeleteFlagOverrideRequest = Message<"tenantplane.v1.DeleteFlagOverri
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Succeed when it is not there.
+   *
+   * @generated from field: bool allow_missing = 6;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -1341,12 +1351,6 @@ export const DeleteFlagOverrideRequestSchema: GenMessage<DeleteFlagOverrideReque
  * @generated from message tenantplane.v1.DeleteFlagOverrideResponse
  */
 export type DeleteFlagOverrideResponse = Message<"tenantplane.v1.DeleteFlagOverrideResponse"> & {
-  /**
-   * Give it as `min_revision` to evaluate with at least this write.
-   *
-   * @generated from field: string revision = 1;
-   */
-  revision: string;
 };
 
 /**
@@ -1433,7 +1437,7 @@ export const CreateFlagScheduleResponseSchema: GenMessage<CreateFlagScheduleResp
  */
 export type GetFlagScheduleRequest = Message<"tenantplane.v1.GetFlagScheduleRequest"> & {
   /**
-   * "flagSchedules/{flag_schedule}".
+   * "flagSchedules/{schedule}".
    *
    * @generated from field: string name = 1;
    */
@@ -1608,7 +1612,7 @@ export const UpdateFlagScheduleResponseSchema: GenMessage<UpdateFlagScheduleResp
  */
 export type DeleteFlagScheduleRequest = Message<"tenantplane.v1.DeleteFlagScheduleRequest"> & {
   /**
-   * "flagSchedules/{flag_schedule}".
+   * "flagSchedules/{schedule}".
    *
    * @generated from field: string name = 1;
    */
@@ -1641,6 +1645,13 @@ export type DeleteFlagScheduleRequest = Message<"tenantplane.v1.DeleteFlagSchedu
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Succeed when it is not there.
+   *
+   * @generated from field: bool allow_missing = 6;
+   */
+  allowMissing: boolean;
 };
 
 /**
@@ -1966,18 +1977,18 @@ export type DiffFlagRevisionsResponse_Difference = Message<"tenantplane.v1.DiffF
   field: string;
 
   /**
-   * What it was; absent when it was not there.
+   * What it was, as JSON; empty when it was not there.
    *
-   * @generated from field: google.protobuf.Value before = 2;
+   * @generated from field: string before = 2;
    */
-  before?: Value | undefined;
+  before: string;
 
   /**
-   * What it is; absent when it is not there.
+   * What it is, as JSON; empty when it is not there.
    *
-   * @generated from field: google.protobuf.Value after = 3;
+   * @generated from field: string after = 3;
    */
-  after?: Value | undefined;
+  after: string;
 };
 
 /**
@@ -2078,7 +2089,7 @@ export const RollbackFlagResponseSchema: GenMessage<RollbackFlagResponse> = /*@_
  */
 export type AddFlagSegmentMembersRequest = Message<"tenantplane.v1.AddFlagSegmentMembersRequest"> & {
   /**
-   * "flagSegments/{flag_segment}".
+   * "flagSegments/{segment}".
    *
    * @generated from field: string name = 1;
    */
@@ -2087,12 +2098,12 @@ export type AddFlagSegmentMembersRequest = Message<"tenantplane.v1.AddFlagSegmen
   /**
    * Which list. A key of the other list changes over.
    *
-   * @generated from field: tenantplane.v1.FlagSegmentList list = 2;
+   * @generated from field: tenantplane.v1.FlagSegment.List list = 2;
    */
-  list: FlagSegmentList;
+  list: FlagSegment_List;
 
   /**
-   * 1 to 10,000 keys, each of 1 to 256 characters. A segment has at most 100,000.
+   * 1 to 1,000 keys, each of 1 to 256 characters. A list has at most 100,000.
    *
    * @generated from field: repeated string keys = 3;
    */
@@ -2118,6 +2129,13 @@ export type AddFlagSegmentMembersRequest = Message<"tenantplane.v1.AddFlagSegmen
    * @generated from field: string reason = 6;
    */
   reason: string;
+
+  /**
+   * Changes only if it still is the segment's.
+   *
+   * @generated from field: string etag = 7;
+   */
+  etag: string;
 };
 
 /**
@@ -2162,14 +2180,14 @@ export const AddFlagSegmentMembersResponseSchema: GenMessage<AddFlagSegmentMembe
  */
 export type RemoveFlagSegmentMembersRequest = Message<"tenantplane.v1.RemoveFlagSegmentMembersRequest"> & {
   /**
-   * "flagSegments/{flag_segment}".
+   * "flagSegments/{segment}".
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * 1 to 10,000 keys; those that are in no list are ignored.
+   * 1 to 1,000 keys; those that are in no list are ignored.
    *
    * @generated from field: repeated string keys = 2;
    */
@@ -2195,6 +2213,13 @@ export type RemoveFlagSegmentMembersRequest = Message<"tenantplane.v1.RemoveFlag
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * Changes only if it still is the segment's.
+   *
+   * @generated from field: string etag = 6;
+   */
+  etag: string;
 };
 
 /**
@@ -2239,7 +2264,7 @@ export const RemoveFlagSegmentMembersResponseSchema: GenMessage<RemoveFlagSegmen
  */
 export type ListFlagSegmentMembersRequest = Message<"tenantplane.v1.ListFlagSegmentMembersRequest"> & {
   /**
-   * "flagSegments/{flag_segment}".
+   * "flagSegments/{segment}".
    *
    * @generated from field: string name = 1;
    */
@@ -2248,9 +2273,9 @@ export type ListFlagSegmentMembersRequest = Message<"tenantplane.v1.ListFlagSegm
   /**
    * Which list.
    *
-   * @generated from field: tenantplane.v1.FlagSegmentList list = 2;
+   * @generated from field: tenantplane.v1.FlagSegment.List list = 2;
    */
-  list: FlagSegmentList;
+  list: FlagSegment_List;
 
   /**
    * 50 when 0, at most 1,000.
@@ -2281,11 +2306,11 @@ export const ListFlagSegmentMembersRequestSchema: GenMessage<ListFlagSegmentMemb
  */
 export type ListFlagSegmentMembersResponse = Message<"tenantplane.v1.ListFlagSegmentMembersResponse"> & {
   /**
-   * In order.
+   * By key.
    *
-   * @generated from field: repeated string keys = 1;
+   * @generated from field: repeated tenantplane.v1.FlagSegmentMember flag_segment_members = 1;
    */
-  keys: string[];
+  flagSegmentMembers: FlagSegmentMember[];
 
   /**
    * Empty on the last page.
@@ -2415,23 +2440,23 @@ export type ImportFlagsResponse = Message<"tenantplane.v1.ImportFlagsResponse"> 
   /**
    * Names of the flags and segments that are new.
    *
-   * @generated from field: repeated string created = 1;
+   * @generated from field: repeated string created_names = 1;
    */
-  created: string[];
+  createdNames: string[];
 
   /**
    * Names of those that were written over.
    *
-   * @generated from field: repeated string updated = 2;
+   * @generated from field: repeated string updated_names = 2;
    */
-  updated: string[];
+  updatedNames: string[];
 
   /**
    * Names of those that were left as they are.
    *
-   * @generated from field: repeated string kept = 3;
+   * @generated from field: repeated string kept_names = 3;
    */
-  kept: string[];
+  keptNames: string[];
 
   /**
    * Give it as `min_revision` to evaluate with at least this write.
@@ -2462,7 +2487,7 @@ export type ExportFlagsRequest = Message<"tenantplane.v1.ExportFlagsRequest"> & 
   flags: string[];
 
   /**
-   * As they are for this tenant, "tenants/{tenant}", its override, plan and facts put in; for none in particular when empty.
+   * Reserved for what a tenant gets; must be empty.
    *
    * @generated from field: string tenant = 2;
    */
@@ -2477,20 +2502,20 @@ export const ExportFlagsRequestSchema: GenMessage<ExportFlagsRequest> = /*@__PUR
   messageDesc(file_tenantplane_v1_flag_admin, 68);
 
 /**
- * Flags as flagd has them.
+ * A piece of the flags as flagd has them.
  *
  * @generated from message tenantplane.v1.ExportFlagsResponse
  */
 export type ExportFlagsResponse = Message<"tenantplane.v1.ExportFlagsResponse"> & {
   /**
-   * A flag set of flagd, as JSON.
+   * A piece of a flag set of flagd, as JSON: all pieces together are one.
    *
    * @generated from field: string flagd_json = 1;
    */
   flagdJson: string;
 
   /**
-   * Flags that are left out of it.
+   * Flags that are left out of it; in the last piece.
    *
    * @generated from field: repeated tenantplane.v1.ExportFlagsResponse.Omission omissions = 2;
    */
@@ -2554,13 +2579,13 @@ export const ExportFlagManifestRequestSchema: GenMessage<ExportFlagManifestReque
   messageDesc(file_tenantplane_v1_flag_admin, 70);
 
 /**
- * The flags' manifest.
+ * A piece of the flags' manifest.
  *
  * @generated from message tenantplane.v1.ExportFlagManifestResponse
  */
 export type ExportFlagManifestResponse = Message<"tenantplane.v1.ExportFlagManifestResponse"> & {
   /**
-   * As the OpenFeature CLI takes it, to generate typed accessors: JSON.
+   * A piece of the manifest, as JSON, which the OpenFeature CLI takes to generate typed accessors: all pieces together are one.
    *
    * @generated from field: string manifest_json = 1;
    */
@@ -2573,45 +2598,4 @@ export type ExportFlagManifestResponse = Message<"tenantplane.v1.ExportFlagManif
  */
 export const ExportFlagManifestResponseSchema: GenMessage<ExportFlagManifestResponse> = /*@__PURE__*/
   messageDesc(file_tenantplane_v1_flag_admin, 71);
-
-/**
- * Which of a segment's two lists.
- *
- * @generated from enum tenantplane.v1.FlagSegmentList
- */
-export const FlagSegmentList = {
-  /**
-   * INCLUDED.
-   *
-   * @generated from enum value: FLAG_SEGMENT_LIST_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * Keys that are in.
-   *
-   * @generated from enum value: FLAG_SEGMENT_LIST_INCLUDED = 1;
-   */
-  INCLUDED: 1,
-
-  /**
-   * Keys that are out, whatever else holds.
-   *
-   * @generated from enum value: FLAG_SEGMENT_LIST_EXCLUDED = 2;
-   */
-  EXCLUDED: 2,
-} as const;
-
-/**
- * Which of a segment's two lists.
- *
- * @generated from enum tenantplane.v1.FlagSegmentList
- */
-export type FlagSegmentList = (typeof FlagSegmentList)[keyof typeof FlagSegmentList] | UnknownEnum;
-
-/**
- * Describes the enum tenantplane.v1.FlagSegmentList.
- */
-export const FlagSegmentListSchema: GenEnum<FlagSegmentList> = /*@__PURE__*/
-  enumDesc(file_tenantplane_v1_flag_admin, 0);
 

@@ -15,7 +15,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/flag_definition.proto.
  */
 export const file_tenantplane_v1_flag_definition: GenFile = /*@__PURE__*/
-  fileDesc("CiR0ZW5hbnRwbGFuZS92MS9mbGFnX2RlZmluaXRpb24ucHJvdG8SDnRlbmFudHBsYW5lLnYxIvMGCgRGbGFnEgwKBG5hbWUYASABKAkSCwoDdWlkGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEiYKBGtpbmQYBCABKA4yGC50ZW5hbnRwbGFuZS52MS5GbGFnS2luZBIQCghkaXNhYmxlZBgFIAEoCBIOCgZraWxsZWQYBiABKAgSKQoIdmFyaWFudHMYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhMKC29mZl92YXJpYW50GAggASgJEjAKDWRlZmF1bHRfc2VydmUYCSABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnU2VydmUSNwoNcHJlcmVxdWlzaXRlcxgKIAMoCzIgLnRlbmFudHBsYW5lLnYxLkZsYWdQcmVyZXF1aXNpdGUSOAoLZW50aXRsZW1lbnQYCyABKAsyIy50ZW5hbnRwbGFuZS52MS5GbGFnRW50aXRsZW1lbnRHYXRlEi0KBWdyb3VwGAwgASgLMh4udGVuYW50cGxhbmUudjEuRmxhZ0dyb3VwUmFuZ2USJwoFcnVsZXMYDSADKAsyGC50ZW5hbnRwbGFuZS52MS5GbGFnUnVsZRIMCgRzYWx0GA4gASgJEhEKCWJ1Y2tldGluZxgPIAEoBRIRCglidWNrZXRfYnkYECABKAkSFgoOY2xpZW50X3Zpc2libGUYESABKAgSGgoSdGVuYW50X292ZXJyaWRhYmxlGBIgASgIEikKCG1ldGFkYXRhGBMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVvd25lchgUIAEoCRIwCgZsYWJlbHMYFSADKAsyIC50ZW5hbnRwbGFuZS52MS5GbGFnLkxhYmVsc0VudHJ5Ei8KC2V4cGlyZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXZpc2lvbhgXIAEoAxIMCgRldGFnGBggASgJEi8KC2NyZWF0ZV90aW1lGBkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgaIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKmAQoJRmxhZ1NlcnZlEhEKB3ZhcmlhbnQYASABKAlIABIqCgVzcGxpdBgCIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdTcGxpdEgAEigKBHJhbXAYAyABKAsyGC50ZW5hbnRwbGFuZS52MS5GbGFnUmFtcEgAEicKBWxvZ2ljGAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlSABCBwoFc2VydmUiYwoJRmxhZ1NwbGl0Ei0KBXBhcnRzGAEgAygLMh4udGVuYW50cGxhbmUudjEuRmxhZ1NwbGl0LlBhcnQaJwoEUGFydBIPCgd2YXJpYW50GAEgASgJEg4KBndlaWdodBgCIAEoDSKdAQoIRmxhZ1JhbXASDwoHdmFyaWFudBgBIAEoCRIRCglvdGhlcndpc2UYAiABKAkSLAoFc3RlcHMYAyADKAsyHS50ZW5hbnRwbGFuZS52MS5GbGFnUmFtcC5TdGVwGj8KBFN0ZXASKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFc2hhcmUYAiABKAUiMgoQRmxhZ1ByZXJlcXVpc2l0ZRIMCgRmbGFnGAEgASgJEhAKCHZhcmlhbnRzGAIgAygJIjkKE0ZsYWdFbnRpdGxlbWVudEdhdGUSDwoHZmVhdHVyZRgBIAEoCRIRCglvdGhlcndpc2UYAiABKAkiOQoORmxhZ0dyb3VwUmFuZ2USDQoFZ3JvdXAYASABKAkSDAoEZnJvbRgCIAEoBRIKCgJ0bxgDIAEoBSJ/CghGbGFnUnVsZRIKCgJpZBgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIoCgVtYXRjaBgDIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdNYXRjaBIoCgVzZXJ2ZRgEIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdTZXJ2ZSJtCglGbGFnTWF0Y2gSLgoHY2xhdXNlcxgBIAEoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdDbGF1c2VzSAASJwoFbG9naWMYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWVIAEIHCgVtYXRjaCI6CgtGbGFnQ2xhdXNlcxIrCgdjbGF1c2VzGAEgAygLMhoudGVuYW50cGxhbmUudjEuRmxhZ0NsYXVzZSK6BQoKRmxhZ0NsYXVzZRIRCglhdHRyaWJ1dGUYASABKAkSNQoIb3BlcmF0b3IYAiABKA4yIy50ZW5hbnRwbGFuZS52MS5GbGFnQ2xhdXNlLk9wZXJhdG9yEiYKBnZhbHVlcxgDIAMoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRITCgtpZ25vcmVfY2FzZRgEIAEoCBIOCgZuZWdhdGUYBSABKAgilAQKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASEwoPT1BFUkFUT1JfRVhJU1RTEAESDwoLT1BFUkFUT1JfSU4QAhIVChFPUEVSQVRPUl9DT05UQUlOUxADEhgKFE9QRVJBVE9SX1NUQVJUU19XSVRIEAQSFgoST1BFUkFUT1JfRU5EU19XSVRIEAUSFAoQT1BFUkFUT1JfTUFUQ0hFUxAGEhEKDU9QRVJBVE9SX0xFU1MQBxIaChZPUEVSQVRPUl9MRVNTX09SX0VRVUFMEAgSFAoQT1BFUkFUT1JfR1JFQVRFUhAJEh0KGU9QRVJBVE9SX0dSRUFURVJfT1JfRVFVQUwQChITCg9PUEVSQVRPUl9CRUZPUkUQCxISCg5PUEVSQVRPUl9BRlRFUhAMEhkKFU9QRVJBVE9SX1NFTVZFUl9FUVVBTBANEhgKFE9QRVJBVE9SX1NFTVZFUl9MRVNTEA4SIQodT1BFUkFUT1JfU0VNVkVSX0xFU1NfT1JfRVFVQUwQDxIbChdPUEVSQVRPUl9TRU1WRVJfR1JFQVRFUhAQEiQKIE9QRVJBVE9SX1NFTVZFUl9HUkVBVEVSX09SX0VRVUFMEBESFAoQT1BFUkFUT1JfSU5fQ0lEUhASEhQKEE9QRVJBVE9SX1NFR01FTlQQExIVChFPUEVSQVRPUl9FTlRJVExFRBAUIpwCCgtGbGFnU2VnbWVudBIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIqCgdtYXRjaGVzGAQgAygLMhkudGVuYW50cGxhbmUudjEuRmxhZ01hdGNoEhEKCW1lbWJlcl9ieRgFIAEoCRIWCg5pbmNsdWRlZF9jb3VudBgGIAEoBRIWCg5leGNsdWRlZF9jb3VudBgHIAEoBRIMCgRldGFnGAggASgJEi8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3wEKCUZsYWdHcm91cBIMCgRuYW1lGAEgASgJEgsKA3VpZBgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIMCgRzYWx0GAQgASgJEhEKCWJ1Y2tldGluZxgFIAEoBRIRCglidWNrZXRfYnkYBiABKAkSDAoEZXRhZxgHIAEoCRIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIocCCgxGbGFnT3ZlcnJpZGUSDAoEbmFtZRgBIAEoCRIoCgVzZXJ2ZRgCIAEoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdTZXJ2ZRIOCgZyZWFzb24YAyABKAkSDgoGd3JpdGVyGAQgASgJEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRldGFnGAYgASgJEi8KC2NyZWF0ZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3AMKDEZsYWdTY2hlZHVsZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEi4KCmFwcGx5X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2NoYW5nZXMYBCADKAsyGi50ZW5hbnRwbGFuZS52MS5GbGFnQ2hhbmdlEjEKBXN0YXRlGAUgASgOMiIudGVuYW50cGxhbmUudjEuRmxhZ1NjaGVkdWxlLlN0YXRlEg8KB2ZhaWx1cmUYBiABKAkSLwoLZmluaXNoX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NyZWF0b3IYCCABKAkSDAoEZXRhZxgJIAEoCRIvCgtjcmVhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlYKBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEQoNU1RBVEVfUEVORElORxABEhEKDVNUQVRFX0FQUExJRUQQAhIQCgxTVEFURV9GQUlMRUQQAyJmCgpGbGFnQ2hhbmdlEiwKBnVwZGF0ZRgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkZsYWdVcGRhdGVIABIOCgRraWxsGAIgASgJSAASEAoGcmV2aXZlGAMgASgJSABCCAoGY2hhbmdlImEKCkZsYWdVcGRhdGUSIgoEZmxhZxgBIAEoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIpABCgxGbGFnUmV2aXNpb24SIgoEZmxhZxgBIAEoCzIULnRlbmFudHBsYW5lLnYxLkZsYWcSDAoEdmVyYhgCIAEoCRINCgVhY3RvchgDIAEoCRIOCgZyZWFzb24YBCABKAkSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKn4KCEZsYWdLaW5kEhkKFUZMQUdfS0lORF9VTlNQRUNJRklFRBAAEhUKEUZMQUdfS0lORF9CT09MRUFOEAESFAoQRkxBR19LSU5EX1NUUklORxACEhQKEEZMQUdfS0lORF9OVU1CRVIQAxIUChBGTEFHX0tJTkRfT0JKRUNUEARiBnByb3RvMw", [file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiR0ZW5hbnRwbGFuZS92MS9mbGFnX2RlZmluaXRpb24ucHJvdG8SDnRlbmFudHBsYW5lLnYxItcHCgRGbGFnEgwKBG5hbWUYASABKAkSCwoDdWlkGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEicKBGtpbmQYBCABKA4yGS50ZW5hbnRwbGFuZS52MS5GbGFnLktpbmQSEAoIZGlzYWJsZWQYBSABKAgSDgoGa2lsbGVkGAYgASgIEikKCHZhcmlhbnRzGAcgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBITCgtvZmZfdmFyaWFudBgIIAEoCRIwCg1kZWZhdWx0X3NlcnZlGAkgASgLMhkudGVuYW50cGxhbmUudjEuRmxhZ1NlcnZlEjcKDXByZXJlcXVpc2l0ZXMYCiADKAsyIC50ZW5hbnRwbGFuZS52MS5GbGFnUHJlcmVxdWlzaXRlEjgKC2VudGl0bGVtZW50GAsgASgLMiMudGVuYW50cGxhbmUudjEuRmxhZ0VudGl0bGVtZW50R2F0ZRItCgVncm91cBgMIAEoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdHcm91cFJhbmdlEicKBXJ1bGVzGA0gAygLMhgudGVuYW50cGxhbmUudjEuRmxhZ1J1bGUSDAoEc2FsdBgOIAEoCRIRCglidWNrZXRpbmcYDyABKAUSEQoJYnVja2V0X2J5GBAgASgJEhYKDmNsaWVudF92aXNpYmxlGBEgASgIEhoKEnRlbmFudF9vdmVycmlkYWJsZRgSIAEoCBIpCghtZXRhZGF0YRgTIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDQoFb3duZXIYFCABKAkSMAoGbGFiZWxzGBUgAygLMiAudGVuYW50cGxhbmUudjEuRmxhZy5MYWJlbHNFbnRyeRIvCgtleHBpcmVfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmV2aXNpb24YFyABKAMSDAoEZXRhZxgYIAEoCRIvCgtjcmVhdGVfdGltZRgZIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYGiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYQoES2luZBIUChBLSU5EX1VOU1BFQ0lGSUVEEAASEAoMS0lORF9CT09MRUFOEAESDwoLS0lORF9TVFJJTkcQAhIPCgtLSU5EX05VTUJFUhADEg8KC0tJTkRfT0JKRUNUEAQijgEKCUZsYWdTZXJ2ZRIRCgd2YXJpYW50GAEgASgJSAASKgoFc3BsaXQYAiABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnU3BsaXRIABIoCgRyYW1wGAMgASgLMhgudGVuYW50cGxhbmUudjEuRmxhZ1JhbXBIABIPCgVsb2dpYxgEIAEoCUgAQgcKBXNlcnZlImMKCUZsYWdTcGxpdBItCgVwYXJ0cxgBIAMoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdTcGxpdC5QYXJ0GicKBFBhcnQSDwoHdmFyaWFudBgBIAEoCRIOCgZ3ZWlnaHQYAiABKAUinQEKCEZsYWdSYW1wEg8KB3ZhcmlhbnQYASABKAkSEQoJb3RoZXJ3aXNlGAIgASgJEiwKBXN0ZXBzGAMgAygLMh0udGVuYW50cGxhbmUudjEuRmxhZ1JhbXAuU3RlcBo/CgRTdGVwEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXNoYXJlGAIgASgFIjIKEEZsYWdQcmVyZXF1aXNpdGUSDAoEZmxhZxgBIAEoCRIQCgh2YXJpYW50cxgCIAMoCSI5ChNGbGFnRW50aXRsZW1lbnRHYXRlEg8KB2ZlYXR1cmUYASABKAkSEQoJb3RoZXJ3aXNlGAIgASgJIjkKDkZsYWdHcm91cFJhbmdlEg0KBWdyb3VwGAEgASgJEgwKBGZyb20YAiABKAUSCgoCdG8YAyABKAUifwoIRmxhZ1J1bGUSCgoCaWQYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSKAoFbWF0Y2gYAyABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnTWF0Y2gSKAoFc2VydmUYBCABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnU2VydmUiVQoJRmxhZ01hdGNoEi4KB2NsYXVzZXMYASABKAsyGy50ZW5hbnRwbGFuZS52MS5GbGFnQ2xhdXNlc0gAEg8KBWxvZ2ljGAIgASgJSABCBwoFbWF0Y2giOgoLRmxhZ0NsYXVzZXMSKwoHY2xhdXNlcxgBIAMoCzIaLnRlbmFudHBsYW5lLnYxLkZsYWdDbGF1c2UiugUKCkZsYWdDbGF1c2USEQoJYXR0cmlidXRlGAEgASgJEjUKCG9wZXJhdG9yGAIgASgOMiMudGVuYW50cGxhbmUudjEuRmxhZ0NsYXVzZS5PcGVyYXRvchImCgZ2YWx1ZXMYAyADKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSEwoLaWdub3JlX2Nhc2UYBCABKAgSDgoGbmVnYXRlGAUgASgIIpQECghPcGVyYXRvchIYChRPUEVSQVRPUl9VTlNQRUNJRklFRBAAEhMKD09QRVJBVE9SX0VYSVNUUxABEg8KC09QRVJBVE9SX0lOEAISFQoRT1BFUkFUT1JfQ09OVEFJTlMQAxIYChRPUEVSQVRPUl9TVEFSVFNfV0lUSBAEEhYKEk9QRVJBVE9SX0VORFNfV0lUSBAFEhQKEE9QRVJBVE9SX01BVENIRVMQBhIRCg1PUEVSQVRPUl9MRVNTEAcSGgoWT1BFUkFUT1JfTEVTU19PUl9FUVVBTBAIEhQKEE9QRVJBVE9SX0dSRUFURVIQCRIdChlPUEVSQVRPUl9HUkVBVEVSX09SX0VRVUFMEAoSEwoPT1BFUkFUT1JfQkVGT1JFEAsSEgoOT1BFUkFUT1JfQUZURVIQDBIZChVPUEVSQVRPUl9TRU1WRVJfRVFVQUwQDRIYChRPUEVSQVRPUl9TRU1WRVJfTEVTUxAOEiEKHU9QRVJBVE9SX1NFTVZFUl9MRVNTX09SX0VRVUFMEA8SGwoXT1BFUkFUT1JfU0VNVkVSX0dSRUFURVIQEBIkCiBPUEVSQVRPUl9TRU1WRVJfR1JFQVRFUl9PUl9FUVVBTBAREhQKEE9QRVJBVE9SX0lOX0NJRFIQEhIUChBPUEVSQVRPUl9TRUdNRU5UEBMSFQoRT1BFUkFUT1JfRU5USVRMRUQQFCLgAgoLRmxhZ1NlZ21lbnQSDAoEbmFtZRgBIAEoCRILCgN1aWQYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSKgoHbWF0Y2hlcxgEIAMoCzIZLnRlbmFudHBsYW5lLnYxLkZsYWdNYXRjaBIRCgltZW1iZXJfYnkYBSABKAkSFgoOaW5jbHVkZWRfY291bnQYBiABKAUSFgoOZXhjbHVkZWRfY291bnQYByABKAUSDAoEZXRhZxgIIAEoCRIvCgtjcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkIKBExpc3QSFAoQTElTVF9VTlNQRUNJRklFRBAAEhEKDUxJU1RfSU5DTFVERUQQARIRCg1MSVNUX0VYQ0xVREVEEAIiIAoRRmxhZ1NlZ21lbnRNZW1iZXISCwoDa2V5GAEgASgJIt8BCglGbGFnR3JvdXASDAoEbmFtZRgBIAEoCRILCgN1aWQYAiABKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSDAoEc2FsdBgEIAEoCRIRCglidWNrZXRpbmcYBSABKAUSEQoJYnVja2V0X2J5GAYgASgJEgwKBGV0YWcYByABKAkSLwoLY3JlYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKHAgoMRmxhZ092ZXJyaWRlEgwKBG5hbWUYASABKAkSKAoFc2VydmUYAiABKAsyGS50ZW5hbnRwbGFuZS52MS5GbGFnU2VydmUSDgoGcmVhc29uGAMgASgJEg4KBndyaXRlchgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItwDCgxGbGFnU2NoZWR1bGUSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIuCgphcHBseV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdjaGFuZ2VzGAQgAygLMhoudGVuYW50cGxhbmUudjEuRmxhZ0NoYW5nZRIxCgVzdGF0ZRgFIAEoDjIiLnRlbmFudHBsYW5lLnYxLkZsYWdTY2hlZHVsZS5TdGF0ZRIPCgdmYWlsdXJlGAYgASgJEi8KC2ZpbmlzaF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjcmVhdG9yGAggASgJEgwKBGV0YWcYCSABKAkSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJWCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhEKDVNUQVRFX1BFTkRJTkcQARIRCg1TVEFURV9BUFBMSUVEEAISEAoMU1RBVEVfRkFJTEVEEAMiZgoKRmxhZ0NoYW5nZRIsCgZ1cGRhdGUYASABKAsyGi50ZW5hbnRwbGFuZS52MS5GbGFnVXBkYXRlSAASDgoEa2lsbBgCIAEoCUgAEhAKBnJldml2ZRgDIAEoCUgAQggKBmNoYW5nZSJhCgpGbGFnVXBkYXRlEiIKBGZsYWcYASABKAsyFC50ZW5hbnRwbGFuZS52MS5GbGFnEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayKQAQoMRmxhZ1JldmlzaW9uEiIKBGZsYWcYASABKAsyFC50ZW5hbnRwbGFuZS52MS5GbGFnEgwKBHZlcmIYAiABKAkSDQoFYWN0b3IYAyABKAkSDgoGcmVhc29uGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A flag of the platform.
@@ -48,9 +48,9 @@ export type Flag = Message<"tenantplane.v1.Flag"> & {
   /**
    * The type of all variants. Fixed at creation.
    *
-   * @generated from field: tenantplane.v1.FlagKind kind = 4;
+   * @generated from field: tenantplane.v1.Flag.Kind kind = 4;
    */
-  kind: FlagKind;
+  kind: Flag_Kind;
 
   /**
    * Callers of a disabled flag get their own default.
@@ -67,7 +67,7 @@ export type Flag = Message<"tenantplane.v1.Flag"> & {
   killed: boolean;
 
   /**
-   * The values that the flag can have, by name: 1 to 100.
+   * The values that the flag can have, by name: 1 to 100. Objects nest at most 25 levels.
    *
    * @generated from field: google.protobuf.Struct variants = 7;
    */
@@ -215,6 +215,61 @@ export const FlagSchema: GenMessage<Flag> = /*@__PURE__*/
   messageDesc(file_tenantplane_v1_flag_definition, 0);
 
 /**
+ * The type of all variants.
+ *
+ * @generated from enum tenantplane.v1.Flag.Kind
+ */
+export const Flag_Kind = {
+  /**
+   * Refused on input.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * True or false.
+   *
+   * @generated from enum value: KIND_BOOLEAN = 1;
+   */
+  BOOLEAN: 1,
+
+  /**
+   * Texts.
+   *
+   * @generated from enum value: KIND_STRING = 2;
+   */
+  STRING: 2,
+
+  /**
+   * Numbers, as double-precision as those of JSON.
+   *
+   * @generated from enum value: KIND_NUMBER = 3;
+   */
+  NUMBER: 3,
+
+  /**
+   * Objects of JSON.
+   *
+   * @generated from enum value: KIND_OBJECT = 4;
+   */
+  OBJECT: 4,
+} as const;
+
+/**
+ * The type of all variants.
+ *
+ * @generated from enum tenantplane.v1.Flag.Kind
+ */
+export type Flag_Kind = (typeof Flag_Kind)[keyof typeof Flag_Kind] | UnknownEnum;
+
+/**
+ * Describes the enum tenantplane.v1.Flag.Kind.
+ */
+export const Flag_KindSchema: GenEnum<Flag_Kind> = /*@__PURE__*/
+  enumDesc(file_tenantplane_v1_flag_definition, 0, 0);
+
+/**
  * What is served.
  *
  * @generated from message tenantplane.v1.FlagServe
@@ -251,11 +306,11 @@ export type FlagServe = Message<"tenantplane.v1.FlagServe"> & {
     case: "ramp";
   } | {
     /**
-     * The variant that JsonLogic in flagd's dialect names; null decides nothing, and the next rule is asked.
+     * The variant that JsonLogic in flagd's dialect names, as JSON; null decides nothing, and the next rule is asked.
      *
-     * @generated from field: google.protobuf.Value logic = 4;
+     * @generated from field: string logic = 4;
      */
-    value: Value;
+    value: string;
     case: "logic";
   } | { case: undefined; value?: undefined };
 };
@@ -304,7 +359,7 @@ export type FlagSplit_Part = Message<"tenantplane.v1.FlagSplit.Part"> & {
   /**
    * Its weight; 0 gives it to nobody.
    *
-   * @generated from field: uint32 weight = 2;
+   * @generated from field: int32 weight = 2;
    */
   weight: number;
 };
@@ -443,7 +498,7 @@ export const FlagEntitlementGateSchema: GenMessage<FlagEntitlementGate> = /*@__P
  */
 export type FlagGroupRange = Message<"tenantplane.v1.FlagGroupRange"> & {
   /**
-   * "flagGroups/{flag_group}".
+   * "flagGroups/{group}".
    *
    * @generated from field: string group = 1;
    */
@@ -534,11 +589,11 @@ export type FlagMatch = Message<"tenantplane.v1.FlagMatch"> & {
     case: "clauses";
   } | {
     /**
-     * JsonLogic in flagd's dialect is truthy.
+     * JsonLogic in flagd's dialect, as JSON, is truthy. (It may nest deeper than messages can.)
      *
-     * @generated from field: google.protobuf.Value logic = 2;
+     * @generated from field: string logic = 2;
      */
-    value: Value;
+    value: string;
     case: "logic";
   } | { case: undefined; value?: undefined };
 };
@@ -794,7 +849,7 @@ export const FlagClause_OperatorSchema: GenEnum<FlagClause_Operator> = /*@__PURE
  */
 export type FlagSegment = Message<"tenantplane.v1.FlagSegment"> & {
   /**
-   * Resource name, "flagSegments/{flag_segment}"; the last part is as of flags.
+   * Resource name, "flagSegments/{segment}". The last part is as of flags.
    *
    * @generated from field: string name = 1;
    */
@@ -872,13 +927,75 @@ export const FlagSegmentSchema: GenMessage<FlagSegment> = /*@__PURE__*/
   messageDesc(file_tenantplane_v1_flag_definition, 11);
 
 /**
+ * Which of a segment's two lists.
+ *
+ * @generated from enum tenantplane.v1.FlagSegment.List
+ */
+export const FlagSegment_List = {
+  /**
+   * INCLUDED.
+   *
+   * @generated from enum value: LIST_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Keys that are in.
+   *
+   * @generated from enum value: LIST_INCLUDED = 1;
+   */
+  INCLUDED: 1,
+
+  /**
+   * Keys that are out, whatever else holds.
+   *
+   * @generated from enum value: LIST_EXCLUDED = 2;
+   */
+  EXCLUDED: 2,
+} as const;
+
+/**
+ * Which of a segment's two lists.
+ *
+ * @generated from enum tenantplane.v1.FlagSegment.List
+ */
+export type FlagSegment_List = (typeof FlagSegment_List)[keyof typeof FlagSegment_List] | UnknownEnum;
+
+/**
+ * Describes the enum tenantplane.v1.FlagSegment.List.
+ */
+export const FlagSegment_ListSchema: GenEnum<FlagSegment_List> = /*@__PURE__*/
+  enumDesc(file_tenantplane_v1_flag_definition, 11, 0);
+
+/**
+ * One key of a segment's lists.
+ *
+ * @generated from message tenantplane.v1.FlagSegmentMember
+ */
+export type FlagSegmentMember = Message<"tenantplane.v1.FlagSegmentMember"> & {
+  /**
+   * What the attribute `member_by` of its contexts is.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message tenantplane.v1.FlagSegmentMember.
+ * Use `create(FlagSegmentMemberSchema)` to create a new message.
+ */
+export const FlagSegmentMemberSchema: GenMessage<FlagSegmentMember> = /*@__PURE__*/
+  messageDesc(file_tenantplane_v1_flag_definition, 12);
+
+/**
  * Flags of which a context gets at most one.
  *
  * @generated from message tenantplane.v1.FlagGroup
  */
 export type FlagGroup = Message<"tenantplane.v1.FlagGroup"> & {
   /**
-   * Resource name, "flagGroups/{flag_group}"; the last part is as of flags.
+   * Resource name, "flagGroups/{group}". The last part is as of flags.
    *
    * @generated from field: string name = 1;
    */
@@ -946,7 +1063,7 @@ export type FlagGroup = Message<"tenantplane.v1.FlagGroup"> & {
  * Use `create(FlagGroupSchema)` to create a new message.
  */
 export const FlagGroupSchema: GenMessage<FlagGroup> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_definition, 12);
+  messageDesc(file_tenantplane_v1_flag_definition, 13);
 
 /**
  * What one tenant gets of one flag, in the place of the plan's and the platform's say.
@@ -1016,7 +1133,7 @@ export type FlagOverride = Message<"tenantplane.v1.FlagOverride"> & {
  * Use `create(FlagOverrideSchema)` to create a new message.
  */
 export const FlagOverrideSchema: GenMessage<FlagOverride> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_definition, 13);
+  messageDesc(file_tenantplane_v1_flag_definition, 14);
 
 /**
  * A change set that applies at a time, as a whole or not at all.
@@ -1025,7 +1142,7 @@ export const FlagOverrideSchema: GenMessage<FlagOverride> = /*@__PURE__*/
  */
 export type FlagSchedule = Message<"tenantplane.v1.FlagSchedule"> & {
   /**
-   * Resource name, "flagSchedules/{flag_schedule}"; the last part is 1 to 63 of [a-z0-9-].
+   * Resource name, "flagSchedules/{schedule}". The last part is 1 to 63 of [a-z0-9-].
    *
    * @generated from field: string name = 1;
    */
@@ -1107,7 +1224,7 @@ export type FlagSchedule = Message<"tenantplane.v1.FlagSchedule"> & {
  * Use `create(FlagScheduleSchema)` to create a new message.
  */
 export const FlagScheduleSchema: GenMessage<FlagSchedule> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_definition, 14);
+  messageDesc(file_tenantplane_v1_flag_definition, 15);
 
 /**
  * Where a schedule stands.
@@ -1155,7 +1272,7 @@ export type FlagSchedule_State = (typeof FlagSchedule_State)[keyof typeof FlagSc
  * Describes the enum tenantplane.v1.FlagSchedule.State.
  */
 export const FlagSchedule_StateSchema: GenEnum<FlagSchedule_State> = /*@__PURE__*/
-  enumDesc(file_tenantplane_v1_flag_definition, 14, 0);
+  enumDesc(file_tenantplane_v1_flag_definition, 15, 0);
 
 /**
  * One change of a schedule.
@@ -1200,7 +1317,7 @@ export type FlagChange = Message<"tenantplane.v1.FlagChange"> & {
  * Use `create(FlagChangeSchema)` to create a new message.
  */
 export const FlagChangeSchema: GenMessage<FlagChange> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_definition, 15);
+  messageDesc(file_tenantplane_v1_flag_definition, 16);
 
 /**
  * Fields to write.
@@ -1228,7 +1345,7 @@ export type FlagUpdate = Message<"tenantplane.v1.FlagUpdate"> & {
  * Use `create(FlagUpdateSchema)` to create a new message.
  */
 export const FlagUpdateSchema: GenMessage<FlagUpdate> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_definition, 16);
+  messageDesc(file_tenantplane_v1_flag_definition, 17);
 
 /**
  * A flag as it was after one of its writes.
@@ -1277,60 +1394,5 @@ export type FlagRevision = Message<"tenantplane.v1.FlagRevision"> & {
  * Use `create(FlagRevisionSchema)` to create a new message.
  */
 export const FlagRevisionSchema: GenMessage<FlagRevision> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_definition, 17);
-
-/**
- * The type of all variants of a flag.
- *
- * @generated from enum tenantplane.v1.FlagKind
- */
-export const FlagKind = {
-  /**
-   * Refused on input.
-   *
-   * @generated from enum value: FLAG_KIND_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * True or false.
-   *
-   * @generated from enum value: FLAG_KIND_BOOLEAN = 1;
-   */
-  BOOLEAN: 1,
-
-  /**
-   * Texts.
-   *
-   * @generated from enum value: FLAG_KIND_STRING = 2;
-   */
-  STRING: 2,
-
-  /**
-   * Numbers, as double-precision as those of JSON.
-   *
-   * @generated from enum value: FLAG_KIND_NUMBER = 3;
-   */
-  NUMBER: 3,
-
-  /**
-   * Objects of JSON.
-   *
-   * @generated from enum value: FLAG_KIND_OBJECT = 4;
-   */
-  OBJECT: 4,
-} as const;
-
-/**
- * The type of all variants of a flag.
- *
- * @generated from enum tenantplane.v1.FlagKind
- */
-export type FlagKind = (typeof FlagKind)[keyof typeof FlagKind] | UnknownEnum;
-
-/**
- * Describes the enum tenantplane.v1.FlagKind.
- */
-export const FlagKindSchema: GenEnum<FlagKind> = /*@__PURE__*/
-  enumDesc(file_tenantplane_v1_flag_definition, 0);
+  messageDesc(file_tenantplane_v1_flag_definition, 18);
 

@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { FlagKind, FlagUpdate } from "./flag_definition_pb.ts";
+import type { Flag_Kind, FlagUpdate } from "./flag_definition_pb.ts";
 import { file_tenantplane_v1_flag_definition } from "./flag_definition_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/flag_evaluation.proto.
  */
 export const file_tenantplane_v1_flag_evaluation: GenFile = /*@__PURE__*/
-  fileDesc("CiR0ZW5hbnRwbGFuZS92MS9mbGFnX2V2YWx1YXRpb24ucHJvdG8SDnRlbmFudHBsYW5lLnYxIs4DCg5GbGFnRXZhbHVhdGlvbhIMCgRmbGFnGAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEg8KB3ZhcmlhbnQYAyABKAkSDgoGcmVhc29uGAQgASgJEjMKBWxheWVyGAUgASgOMiQudGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24uTGF5ZXISDwoHcnVsZV9pZBgGIAEoCRISCgplcnJvcl9jb2RlGAcgASgJEhUKDWVycm9yX21lc3NhZ2UYCCABKAkSKQoIbWV0YWRhdGEYCSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IskBCgVMYXllchIVChFMQVlFUl9VTlNQRUNJRklFRBAAEg8KC0xBWUVSX1NUQVRFEAESEAoMTEFZRVJfVEVOQU5UEAISFgoSTEFZRVJfUFJFUkVRVUlTSVRFEAMSEgoOTEFZRVJfT1ZFUlJJREUQBBIVChFMQVlFUl9FTlRJVExFTUVOVBAFEg8KC0xBWUVSX0dST1VQEAYSDgoKTEFZRVJfUlVMRRAHEhEKDUxBWUVSX0RFRkFVTFQQCBIPCgtMQVlFUl9FUlJPUhAJIqQBChNFdmFsdWF0ZUZsYWdSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIMCgRmbGFnGAIgASgJEigKB2NvbnRleHQYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei8KDWV4cGVjdGVkX2tpbmQYBCABKA4yGC50ZW5hbnRwbGFuZS52MS5GbGFnS2luZBIUCgxtaW5fcmV2aXNpb24YBSABKAkiSgoURXZhbHVhdGVGbGFnUmVzcG9uc2USMgoKZXZhbHVhdGlvbhgBIAEoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uIngKF0V2YWx1YXRlQWxsRmxhZ3NSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIoCgdjb250ZXh0GAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVmbGFncxgDIAMoCRIUCgxtaW5fcmV2aXNpb24YBCABKAkiYAoYRXZhbHVhdGVBbGxGbGFnc1Jlc3BvbnNlEjMKC2V2YWx1YXRpb25zGAEgAygLMh4udGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24SDwoHdmVyc2lvbhgCIAEoCSKdAQobV2F0Y2hGbGFnRXZhbHVhdGlvbnNSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIoCgdjb250ZXh0GAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVmbGFncxgDIAMoCRI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24idQocV2F0Y2hGbGFnRXZhbHVhdGlvbnNSZXNwb25zZRIzCgtldmFsdWF0aW9ucxgBIAMoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uEg8KB3JlbW92ZWQYAiADKAkSDwoHdmVyc2lvbhgDIAEoCSJSChlCYXRjaEV2YWx1YXRlRmxhZ3NSZXF1ZXN0EjUKCHJlcXVlc3RzGAEgAygLMiMudGVuYW50cGxhbmUudjEuRXZhbHVhdGVGbGFnUmVxdWVzdCJRChpCYXRjaEV2YWx1YXRlRmxhZ3NSZXNwb25zZRIzCgtldmFsdWF0aW9ucxgBIAMoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uIpwBChJFeHBsYWluRmxhZ1JlcXVlc3QSDgoGdGVuYW50GAEgASgJEgwKBGZsYWcYAiABKAkSKAoHY29udGV4dBgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoEdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMbWluX3JldmlzaW9uGAUgASgJInIKE0V4cGxhaW5GbGFnUmVzcG9uc2USMgoKZXZhbHVhdGlvbhgBIAEoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uEicKBXN0ZXBzGAIgAygLMhgudGVuYW50cGxhbmUudjEuRmxhZ1N0ZXAi/QEKCEZsYWdTdGVwEjMKBWxheWVyGAEgASgOMiQudGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24uTGF5ZXISDwoHcnVsZV9pZBgCIAEoCRIPCgdkZWNpZGVkGAMgASgIEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhMKBmJ1Y2tldBgFIAEoA0gAiAEBEhkKDGJ1Y2tldF90b3RhbBgGIAEoA0gBiAEBEjkKDHByZXJlcXVpc2l0ZRgHIAEoCzIjLnRlbmFudHBsYW5lLnYxLkV4cGxhaW5GbGFnUmVzcG9uc2VCCQoHX2J1Y2tldEIPCg1fYnVja2V0X3RvdGFsIm4KElByZXZpZXdGbGFnUmVxdWVzdBIpCgVkcmFmdBgBIAEoCzIaLnRlbmFudHBsYW5lLnYxLkZsYWdVcGRhdGUSLQoIc3ViamVjdHMYAiADKAsyGy50ZW5hbnRwbGFuZS52MS5GbGFnU3ViamVjdCJHCgtGbGFnU3ViamVjdBIOCgZ0ZW5hbnQYASABKAkSKAoHY29udGV4dBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi5gEKE1ByZXZpZXdGbGFnUmVzcG9uc2USPQoIb3V0Y29tZXMYASADKAsyKy50ZW5hbnRwbGFuZS52MS5QcmV2aWV3RmxhZ1Jlc3BvbnNlLk91dGNvbWUSFQoNY2hhbmdlZF9jb3VudBgCIAEoBRp5CgdPdXRjb21lEi4KBmJlZm9yZRgBIAEoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uEi0KBWFmdGVyGAIgASgLMh4udGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24SDwoHY2hhbmdlZBgDIAEoCCJsChxSZXBvcnRGbGFnRXZhbHVhdGlvbnNSZXF1ZXN0EjgKCXN1bW1hcmllcxgBIAMoCzIlLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uU3VtbWFyeRISCgpyZXF1ZXN0X2lkGAIgASgJIn0KFUZsYWdFdmFsdWF0aW9uU3VtbWFyeRIMCgRmbGFnGAEgASgJEg8KB3ZhcmlhbnQYAiABKAkSDQoFY291bnQYAyABKAMSNgoSbGFzdF9ldmFsdWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI2Ch1SZXBvcnRGbGFnRXZhbHVhdGlvbnNSZXNwb25zZRIVCg1kcm9wcGVkX2NvdW50GAEgASgFInwKFUxpc3RTdGFsZUZsYWdzUmVxdWVzdBItCgp1bnVzZWRfZm9yGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBW93bmVyGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIpQDChZMaXN0U3RhbGVGbGFnc1Jlc3BvbnNlEjoKBWl0ZW1zGAEgAygLMisudGVuYW50cGxhbmUudjEuTGlzdFN0YWxlRmxhZ3NSZXNwb25zZS5JdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRqkAgoESXRlbRIMCgRmbGFnGAEgASgJEg0KBW93bmVyGAIgASgJEg8KB3JlYXNvbnMYAyADKAkSNgoSbGFzdF9ldmFsdWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASUQoLZXZhbHVhdGlvbnMYBiADKAsyPC50ZW5hbnRwbGFuZS52MS5MaXN0U3RhbGVGbGFnc1Jlc3BvbnNlLkl0ZW0uRXZhbHVhdGlvbnNFbnRyeRoyChBFdmFsdWF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAzoCOAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_tenantplane_v1_flag_definition]);
+  fileDesc("CiR0ZW5hbnRwbGFuZS92MS9mbGFnX2V2YWx1YXRpb24ucHJvdG8SDnRlbmFudHBsYW5lLnYxIs4DCg5GbGFnRXZhbHVhdGlvbhIMCgRmbGFnGAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEg8KB3ZhcmlhbnQYAyABKAkSDgoGcmVhc29uGAQgASgJEjMKBWxheWVyGAUgASgOMiQudGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24uTGF5ZXISDwoHcnVsZV9pZBgGIAEoCRISCgplcnJvcl9jb2RlGAcgASgJEhUKDWVycm9yX21lc3NhZ2UYCCABKAkSKQoIbWV0YWRhdGEYCSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IskBCgVMYXllchIVChFMQVlFUl9VTlNQRUNJRklFRBAAEg8KC0xBWUVSX1NUQVRFEAESEAoMTEFZRVJfVEVOQU5UEAISFgoSTEFZRVJfUFJFUkVRVUlTSVRFEAMSEgoOTEFZRVJfT1ZFUlJJREUQBBIVChFMQVlFUl9FTlRJVExFTUVOVBAFEg8KC0xBWUVSX0dST1VQEAYSDgoKTEFZRVJfUlVMRRAHEhEKDUxBWUVSX0RFRkFVTFQQCBIPCgtMQVlFUl9FUlJPUhAJIqUBChNFdmFsdWF0ZUZsYWdSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRIMCgRmbGFnGAIgASgJEigKB2NvbnRleHQYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjAKDWV4cGVjdGVkX2tpbmQYBCABKA4yGS50ZW5hbnRwbGFuZS52MS5GbGFnLktpbmQSFAoMbWluX3JldmlzaW9uGAUgASgJIkoKFEV2YWx1YXRlRmxhZ1Jlc3BvbnNlEjIKCmV2YWx1YXRpb24YASABKAsyHi50ZW5hbnRwbGFuZS52MS5GbGFnRXZhbHVhdGlvbiJ4ChdFdmFsdWF0ZUFsbEZsYWdzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSKAoHY29udGV4dBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDQoFZmxhZ3MYAyADKAkSFAoMbWluX3JldmlzaW9uGAQgASgJImAKGEV2YWx1YXRlQWxsRmxhZ3NSZXNwb25zZRIzCgtldmFsdWF0aW9ucxgBIAMoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uEg8KB3ZlcnNpb24YAiABKAkiswEKG1dhdGNoRmxhZ0V2YWx1YXRpb25zUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSKAoHY29udGV4dBgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDQoFZmxhZ3MYAyADKAkSFAoMcmVzdW1lX3Rva2VuGAQgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKAAQocV2F0Y2hGbGFnRXZhbHVhdGlvbnNSZXNwb25zZRIzCgtldmFsdWF0aW9ucxgBIAMoCzIeLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uEhUKDXJlbW92ZWRfZmxhZ3MYAiADKAkSFAoMcmVzdW1lX3Rva2VuGAMgASgJIlIKGUJhdGNoRXZhbHVhdGVGbGFnc1JlcXVlc3QSNQoIcmVxdWVzdHMYASADKAsyIy50ZW5hbnRwbGFuZS52MS5FdmFsdWF0ZUZsYWdSZXF1ZXN0IlEKGkJhdGNoRXZhbHVhdGVGbGFnc1Jlc3BvbnNlEjMKC2V2YWx1YXRpb25zGAEgAygLMh4udGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24inAEKEkV4cGxhaW5GbGFnUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSDAoEZmxhZxgCIAEoCRIoCgdjb250ZXh0GAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxtaW5fcmV2aXNpb24YBSABKAkicgoTRXhwbGFpbkZsYWdSZXNwb25zZRIyCgpldmFsdWF0aW9uGAEgASgLMh4udGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24SJwoFc3RlcHMYAiADKAsyGC50ZW5hbnRwbGFuZS52MS5GbGFnU3RlcCLQAQoIRmxhZ1N0ZXASDAoEZmxhZxgBIAEoCRIzCgVsYXllchgCIAEoDjIkLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uLkxheWVyEg8KB3J1bGVfaWQYAyABKAkSDwoHZGVjaWRlZBgEIAEoCBITCgtkZXNjcmlwdGlvbhgFIAEoCRITCgZidWNrZXQYBiABKANIAIgBARIZCgxidWNrZXRfdG90YWwYByABKANIAYgBAUIJCgdfYnVja2V0Qg8KDV9idWNrZXRfdG90YWwibgoSUHJldmlld0ZsYWdSZXF1ZXN0EikKBWRyYWZ0GAEgASgLMhoudGVuYW50cGxhbmUudjEuRmxhZ1VwZGF0ZRItCghzdWJqZWN0cxgCIAMoCzIbLnRlbmFudHBsYW5lLnYxLkZsYWdTdWJqZWN0IkcKC0ZsYWdTdWJqZWN0Eg4KBnRlbmFudBgBIAEoCRIoCgdjb250ZXh0GAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCLmAQoTUHJldmlld0ZsYWdSZXNwb25zZRI9CghvdXRjb21lcxgBIAMoCzIrLnRlbmFudHBsYW5lLnYxLlByZXZpZXdGbGFnUmVzcG9uc2UuT3V0Y29tZRIVCg1jaGFuZ2VkX2NvdW50GAIgASgFGnkKB091dGNvbWUSLgoGYmVmb3JlGAEgASgLMh4udGVuYW50cGxhbmUudjEuRmxhZ0V2YWx1YXRpb24SLQoFYWZ0ZXIYAiABKAsyHi50ZW5hbnRwbGFuZS52MS5GbGFnRXZhbHVhdGlvbhIPCgdjaGFuZ2VkGAMgASgIIoMBChxSZXBvcnRGbGFnRXZhbHVhdGlvbnNSZXF1ZXN0EjgKCXN1bW1hcmllcxgBIAMoCzIlLnRlbmFudHBsYW5lLnYxLkZsYWdFdmFsdWF0aW9uU3VtbWFyeRISCgpyZXF1ZXN0X2lkGAIgASgJEhUKDXZhbGlkYXRlX29ubHkYAyABKAgifQoVRmxhZ0V2YWx1YXRpb25TdW1tYXJ5EgwKBGZsYWcYASABKAkSDwoHdmFyaWFudBgCIAEoCRINCgVjb3VudBgDIAEoAxI2ChJsYXN0X2V2YWx1YXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjYKHVJlcG9ydEZsYWdFdmFsdWF0aW9uc1Jlc3BvbnNlEhUKDWRyb3BwZWRfY291bnQYASABKAUifAoVTGlzdFN0YWxlRmxhZ3NSZXF1ZXN0Ei0KCnVudXNlZF9mb3IYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDQoFb3duZXIYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkilAMKFkxpc3RTdGFsZUZsYWdzUmVzcG9uc2USOgoFaXRlbXMYASADKAsyKy50ZW5hbnRwbGFuZS52MS5MaXN0U3RhbGVGbGFnc1Jlc3BvbnNlLkl0ZW0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGqQCCgRJdGVtEgwKBGZsYWcYASABKAkSDQoFb3duZXIYAiABKAkSDwoHcmVhc29ucxgDIAMoCRI2ChJsYXN0X2V2YWx1YXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJRCgtldmFsdWF0aW9ucxgGIAMoCzI8LnRlbmFudHBsYW5lLnYxLkxpc3RTdGFsZUZsYWdzUmVzcG9uc2UuSXRlbS5FdmFsdWF0aW9uc0VudHJ5GjIKEEV2YWx1YXRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4AWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_tenantplane_v1_flag_definition]);
 
 /**
  * What an evaluation gives. It never fails: an unknown flag and the like are reason ERROR with an error code.
@@ -215,9 +215,9 @@ export type EvaluateFlagRequest = Message<"tenantplane.v1.EvaluateFlagRequest"> 
   /**
    * The kind that the caller wants: another one is the error TYPE_MISMATCH. Any when unspecified.
    *
-   * @generated from field: tenantplane.v1.FlagKind expected_kind = 4;
+   * @generated from field: tenantplane.v1.Flag.Kind expected_kind = 4;
    */
-  expectedKind: FlagKind;
+  expectedKind: Flag_Kind;
 
   /**
    * Evaluates with at least the write that answered with this revision; with what the node has when empty.
@@ -353,10 +353,17 @@ export type WatchFlagEvaluationsRequest = Message<"tenantplane.v1.WatchFlagEvalu
   flags: string[];
 
   /**
+   * From an earlier message of a stream for the same tenant, context and flags; empty starts with all values.
+   *
+   * @generated from field: string resume_token = 4;
+   */
+  resumeToken: string;
+
+  /**
    * How often a message comes when nothing changes; 1 s to 60 s, 15 s when unset. What changes with time alone, such as a
    * ramp, shows then.
    *
-   * @generated from field: google.protobuf.Duration heartbeat_interval = 4;
+   * @generated from field: google.protobuf.Duration heartbeat_interval = 5;
    */
   heartbeatInterval?: Duration | undefined;
 };
@@ -375,7 +382,8 @@ export const WatchFlagEvaluationsRequestSchema: GenMessage<WatchFlagEvaluationsR
  */
 export type WatchFlagEvaluationsResponse = Message<"tenantplane.v1.WatchFlagEvaluationsResponse"> & {
   /**
-   * All values in the first message, then those that changed; none in a heartbeat.
+   * All values in the first message (none when they still are those of the resume token), then those that changed; none in a
+   * heartbeat.
    *
    * @generated from field: repeated tenantplane.v1.FlagEvaluation evaluations = 1;
    */
@@ -384,16 +392,16 @@ export type WatchFlagEvaluationsResponse = Message<"tenantplane.v1.WatchFlagEval
   /**
    * Flags that are gone, or no longer to be seen.
    *
-   * @generated from field: repeated string removed = 2;
+   * @generated from field: repeated string removed_flags = 2;
    */
-  removed: string[];
+  removedFlags: string[];
 
   /**
-   * As in EvaluateAllFlags.
+   * Resumes after this message.
    *
-   * @generated from field: string version = 3;
+   * @generated from field: string resume_token = 3;
    */
-  version: string;
+  resumeToken: string;
 };
 
 /**
@@ -508,7 +516,7 @@ export type ExplainFlagResponse = Message<"tenantplane.v1.ExplainFlagResponse"> 
   evaluation?: FlagEvaluation | undefined;
 
   /**
-   * The steps that were asked, the one that decided last.
+   * The steps that were asked, in order; those of a prerequisite come before the step that asks for it.
    *
    * @generated from field: repeated tenantplane.v1.FlagStep steps = 2;
    */
@@ -529,53 +537,53 @@ export const ExplainFlagResponseSchema: GenMessage<ExplainFlagResponse> = /*@__P
  */
 export type FlagStep = Message<"tenantplane.v1.FlagStep"> & {
   /**
+   * The flag whose step it is, "flags/{flag}": the flag itself, or one that it has as a prerequisite.
+   *
+   * @generated from field: string flag = 1;
+   */
+  flag: string;
+
+  /**
    * Which step.
    *
-   * @generated from field: tenantplane.v1.FlagEvaluation.Layer layer = 1;
+   * @generated from field: tenantplane.v1.FlagEvaluation.Layer layer = 2;
    */
   layer: FlagEvaluation_Layer;
 
   /**
    * The rule that was asked, of steps of layer RULE.
    *
-   * @generated from field: string rule_id = 2;
+   * @generated from field: string rule_id = 3;
    */
   ruleId: string;
 
   /**
-   * True for the step that decided.
+   * True for the step that decided its flag.
    *
-   * @generated from field: bool decided = 3;
+   * @generated from field: bool decided = 4;
    */
   decided: boolean;
 
   /**
    * What was found, in words.
    *
-   * @generated from field: string description = 4;
+   * @generated from field: string description = 5;
    */
   description: string;
 
   /**
    * The bucket that the context fell into, where one was computed.
    *
-   * @generated from field: optional int64 bucket = 5;
+   * @generated from field: optional int64 bucket = 6;
    */
   bucket?: bigint | undefined;
 
   /**
-   * How many buckets there are.
+   * How many buckets there are, where one was computed.
    *
-   * @generated from field: optional int64 bucket_total = 6;
+   * @generated from field: optional int64 bucket_total = 7;
    */
   bucketTotal?: bigint | undefined;
-
-  /**
-   * The prerequisite that was asked: what it gave, and why.
-   *
-   * @generated from field: tenantplane.v1.ExplainFlagResponse prerequisite = 7;
-   */
-  prerequisite?: ExplainFlagResponse | undefined;
 };
 
 /**
@@ -723,6 +731,13 @@ export type ReportFlagEvaluationsRequest = Message<"tenantplane.v1.ReportFlagEva
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * Check everything, write nothing.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
 };
 
 /**

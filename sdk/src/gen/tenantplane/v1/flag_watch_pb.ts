@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tenantplane/v1/flag_watch.proto.
  */
 export const file_tenantplane_v1_flag_watch: GenFile = /*@__PURE__*/
-  fileDesc("Ch90ZW5hbnRwbGFuZS92MS9mbGFnX3dhdGNoLnByb3RvEg50ZW5hbnRwbGFuZS52MSJwChFXYXRjaEZsYWdzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSFAoMcmVzdW1lX3Rva2VuGAIgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKUAgoSV2F0Y2hGbGFnc1Jlc3BvbnNlEjAKBWJlZ2luGAEgASgLMiEudGVuYW50cGxhbmUudjEuRmxhZ1RyYW5zZmVyQmVnaW4SKgoEcHV0cxgCIAMoCzIcLnRlbmFudHBsYW5lLnYxLkZsYWdEb2N1bWVudBIvCgdkZWxldGVzGAMgAygLMh4udGVuYW50cGxhbmUudjEuRmxhZ0RvY3VtZW50SWQSOwoObWVtYmVyX3BhdGNoZXMYBCADKAsyIy50ZW5hbnRwbGFuZS52MS5GbGFnTWVtYmVyc2hpcFBhdGNoEjIKBmNvbW1pdBgFIAEoCzIiLnRlbmFudHBsYW5lLnYxLkZsYWdUcmFuc2ZlckNvbW1pdCI3ChFGbGFnVHJhbnNmZXJCZWdpbhIMCgRmdWxsGAEgASgIEhQKDGZyb21fdmVyc2lvbhgCIAEoCSJZCgxGbGFnRG9jdW1lbnQSLgoEa2luZBgBIAEoDjIgLnRlbmFudHBsYW5lLnYxLkZsYWdEb2N1bWVudEtpbmQSCwoDa2V5GAIgASgJEgwKBGpzb24YAyABKAkiTQoORmxhZ0RvY3VtZW50SWQSLgoEa2luZBgBIAEoDjIgLnRlbmFudHBsYW5lLnYxLkZsYWdEb2N1bWVudEtpbmQSCwoDa2V5GAIgASgJIlgKE0ZsYWdNZW1iZXJzaGlwUGF0Y2gSDwoHc2VnbWVudBgBIAEoCRIPCgdpbmNsdWRlGAIgAygJEg8KB2V4Y2x1ZGUYAyADKAkSDgoGcmVtb3ZlGAQgAygJIo0BChJGbGFnVHJhbnNmZXJDb21taXQSDwoHdmVyc2lvbhgBIAEoCRIeChFwbGF0Zm9ybV9jaGVja3N1bRgCIAEoBkgAiAEBEhwKD3RlbmFudF9jaGVja3N1bRgDIAEoBkgBiAEBQhQKEl9wbGF0Zm9ybV9jaGVja3N1bUISChBfdGVuYW50X2NoZWNrc3VtKu4BChBGbGFnRG9jdW1lbnRLaW5kEiIKHkZMQUdfRE9DVU1FTlRfS0lORF9VTlNQRUNJRklFRBAAEhsKF0ZMQUdfRE9DVU1FTlRfS0lORF9GTEFHEAESHgoaRkxBR19ET0NVTUVOVF9LSU5EX1NFR01FTlQQAhIcChhGTEFHX0RPQ1VNRU5UX0tJTkRfR1JPVVAQAxIfChtGTEFHX0RPQ1VNRU5UX0tJTkRfT1ZFUlJJREUQBBIdChlGTEFHX0RPQ1VNRU5UX0tJTkRfVEVOQU5UEAUSGwoXRkxBR19ET0NVTUVOVF9LSU5EX1BMQU4QBmIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("Ch90ZW5hbnRwbGFuZS92MS9mbGFnX3dhdGNoLnByb3RvEg50ZW5hbnRwbGFuZS52MSJwChFXYXRjaEZsYWdzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkSFAoMcmVzdW1lX3Rva2VuGAIgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKqAgoSV2F0Y2hGbGFnc1Jlc3BvbnNlEjAKBWJlZ2luGAEgASgLMiEudGVuYW50cGxhbmUudjEuRmxhZ1RyYW5zZmVyQmVnaW4SKgoEcHV0cxgCIAMoCzIcLnRlbmFudHBsYW5lLnYxLkZsYWdEb2N1bWVudBIvCgdkZWxldGVzGAMgAygLMh4udGVuYW50cGxhbmUudjEuRmxhZ0RvY3VtZW50SWQSOwoObWVtYmVyX3BhdGNoZXMYBCADKAsyIy50ZW5hbnRwbGFuZS52MS5GbGFnTWVtYmVyc2hpcFBhdGNoEjIKBmNvbW1pdBgFIAEoCzIiLnRlbmFudHBsYW5lLnYxLkZsYWdUcmFuc2ZlckNvbW1pdBIUCgxyZXN1bWVfdG9rZW4YBiABKAkiIQoRRmxhZ1RyYW5zZmVyQmVnaW4SDAoEZnVsbBgBIAEoCCJIChJGbGFnVHJhbnNmZXJDb21taXQSGQoRcGxhdGZvcm1fY2hlY2tzdW0YASABKAkSFwoPdGVuYW50X2NoZWNrc3VtGAIgASgJIs0BCgxGbGFnRG9jdW1lbnQSLwoEa2luZBgBIAEoDjIhLnRlbmFudHBsYW5lLnYxLkZsYWdEb2N1bWVudC5LaW5kEgsKA2tleRgCIAEoCRIMCgRqc29uGAMgASgJInEKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEg0KCUtJTkRfRkxBRxABEhAKDEtJTkRfU0VHTUVOVBACEg4KCktJTkRfR1JPVVAQAxIRCg1LSU5EX09WRVJSSURFEAQSDwoLS0lORF9URU5BTlQQBSJOCg5GbGFnRG9jdW1lbnRJZBIvCgRraW5kGAEgASgOMiEudGVuYW50cGxhbmUudjEuRmxhZ0RvY3VtZW50LktpbmQSCwoDa2V5GAIgASgJImoKE0ZsYWdNZW1iZXJzaGlwUGF0Y2gSDwoHc2VnbWVudBgBIAEoCRIVCg1pbmNsdWRlZF9rZXlzGAIgAygJEhUKDWV4Y2x1ZGVkX2tleXMYAyADKAkSFAoMcmVtb3ZlZF9rZXlzGAQgAygJYgZwcm90bzM", [file_google_protobuf_duration]);
 
 /**
  * Asks for a stream of all that an evaluator needs.
@@ -30,7 +30,7 @@ export type WatchFlagsRequest = Message<"tenantplane.v1.WatchFlagsRequest"> & {
   tenant: string;
 
   /**
-   * The version of the last commit that was applied; empty starts with everything.
+   * From the last message that was applied; empty starts with everything.
    *
    * @generated from field: string resume_token = 2;
    */
@@ -54,7 +54,7 @@ export const WatchFlagsRequestSchema: GenMessage<WatchFlagsRequest> = /*@__PURE_
 /**
  * A piece of a transfer. A transfer begins with `begin`, ends with `commit` and may span messages; what is in between
  * is applied together at the commit, or not at all. Within a transfer, and within a message in the order of its fields, the later
- * piece wins. A commit without a transfer is a heartbeat: nothing changed up to its version.
+ * piece wins. A commit without a beginning is a heartbeat: nothing changed up to there.
  *
  * @generated from message tenantplane.v1.WatchFlagsResponse
  */
@@ -93,6 +93,13 @@ export type WatchFlagsResponse = Message<"tenantplane.v1.WatchFlagsResponse"> & 
    * @generated from field: tenantplane.v1.FlagTransferCommit commit = 5;
    */
   commit?: FlagTransferCommit | undefined;
+
+  /**
+   * Set with a commit: resumes after it.
+   *
+   * @generated from field: string resume_token = 6;
+   */
+  resumeToken: string;
 };
 
 /**
@@ -109,18 +116,11 @@ export const WatchFlagsResponseSchema: GenMessage<WatchFlagsResponse> = /*@__PUR
  */
 export type FlagTransferBegin = Message<"tenantplane.v1.FlagTransferBegin"> & {
   /**
-   * Whether everything follows: a document that does not is gone. Else changes follow.
+   * Whether everything follows: a document that does not is gone. Else what changed follows.
    *
    * @generated from field: bool full = 1;
    */
   full: boolean;
-
-  /**
-   * What the changes are against. A replica at another version has missed something: it asks again without a resume token.
-   *
-   * @generated from field: string from_version = 2;
-   */
-  fromVersion: string;
 };
 
 /**
@@ -131,7 +131,36 @@ export const FlagTransferBeginSchema: GenMessage<FlagTransferBegin> = /*@__PURE_
   messageDesc(file_tenantplane_v1_flag_watch, 2);
 
 /**
- * A document.
+ * Ends a transfer. A checksum is 16 hexadecimal digits; how it is made is told in the SDK's replica. A replica that gets
+ * another one has missed something, and asks again without a token.
+ *
+ * @generated from message tenantplane.v1.FlagTransferCommit
+ */
+export type FlagTransferCommit = Message<"tenantplane.v1.FlagTransferCommit"> & {
+  /**
+   * Of all flags, segments, members and groups.
+   *
+   * @generated from field: string platform_checksum = 1;
+   */
+  platformChecksum: string;
+
+  /**
+   * Of the overrides and tenants in the stream's scope; empty, which means not compared, when the transfer has none.
+   *
+   * @generated from field: string tenant_checksum = 2;
+   */
+  tenantChecksum: string;
+};
+
+/**
+ * Describes the message tenantplane.v1.FlagTransferCommit.
+ * Use `create(FlagTransferCommitSchema)` to create a new message.
+ */
+export const FlagTransferCommitSchema: GenMessage<FlagTransferCommit> = /*@__PURE__*/
+  messageDesc(file_tenantplane_v1_flag_watch, 3);
+
+/**
+ * A document: JSON, of the type of @tenantplane/sdk/evaluate that its kind names.
  *
  * @generated from message tenantplane.v1.FlagDocument
  */
@@ -139,9 +168,9 @@ export type FlagDocument = Message<"tenantplane.v1.FlagDocument"> & {
   /**
    * What it is.
    *
-   * @generated from field: tenantplane.v1.FlagDocumentKind kind = 1;
+   * @generated from field: tenantplane.v1.FlagDocument.Kind kind = 1;
    */
-  kind: FlagDocumentKind;
+  kind: FlagDocument_Kind;
 
   /**
    * Its key, unique in its kind.
@@ -151,7 +180,7 @@ export type FlagDocument = Message<"tenantplane.v1.FlagDocument"> & {
   key: string;
 
   /**
-   * Its content, as JSON. Checksums are of these very bytes.
+   * Its content, as JSON. Checksums are of these very characters.
    *
    * @generated from field: string json = 3;
    */
@@ -163,7 +192,69 @@ export type FlagDocument = Message<"tenantplane.v1.FlagDocument"> & {
  * Use `create(FlagDocumentSchema)` to create a new message.
  */
 export const FlagDocumentSchema: GenMessage<FlagDocument> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_watch, 3);
+  messageDesc(file_tenantplane_v1_flag_watch, 4);
+
+/**
+ * What a document is.
+ *
+ * @generated from enum tenantplane.v1.FlagDocument.Kind
+ */
+export const FlagDocument_Kind = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * `FlagDefinition`, by its key.
+   *
+   * @generated from enum value: KIND_FLAG = 1;
+   */
+  FLAG: 1,
+
+  /**
+   * `SegmentDefinition`, by its key.
+   *
+   * @generated from enum value: KIND_SEGMENT = 2;
+   */
+  SEGMENT: 2,
+
+  /**
+   * `GroupDefinition`, by its key.
+   *
+   * @generated from enum value: KIND_GROUP = 3;
+   */
+  GROUP: 3,
+
+  /**
+   * `TenantOverride`, by "{tenant}/{flag}".
+   *
+   * @generated from enum value: KIND_OVERRIDE = 4;
+   */
+  OVERRIDE: 4,
+
+  /**
+   * `TenantFacts`, by the tenant's id.
+   *
+   * @generated from enum value: KIND_TENANT = 5;
+   */
+  TENANT: 5,
+} as const;
+
+/**
+ * What a document is.
+ *
+ * @generated from enum tenantplane.v1.FlagDocument.Kind
+ */
+export type FlagDocument_Kind = (typeof FlagDocument_Kind)[keyof typeof FlagDocument_Kind] | UnknownEnum;
+
+/**
+ * Describes the enum tenantplane.v1.FlagDocument.Kind.
+ */
+export const FlagDocument_KindSchema: GenEnum<FlagDocument_Kind> = /*@__PURE__*/
+  enumDesc(file_tenantplane_v1_flag_watch, 4, 0);
 
 /**
  * Names a document.
@@ -174,9 +265,9 @@ export type FlagDocumentId = Message<"tenantplane.v1.FlagDocumentId"> & {
   /**
    * What it is.
    *
-   * @generated from field: tenantplane.v1.FlagDocumentKind kind = 1;
+   * @generated from field: tenantplane.v1.FlagDocument.Kind kind = 1;
    */
-  kind: FlagDocumentKind;
+  kind: FlagDocument_Kind;
 
   /**
    * Its key.
@@ -191,7 +282,7 @@ export type FlagDocumentId = Message<"tenantplane.v1.FlagDocumentId"> & {
  * Use `create(FlagDocumentIdSchema)` to create a new message.
  */
 export const FlagDocumentIdSchema: GenMessage<FlagDocumentId> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_watch, 4);
+  messageDesc(file_tenantplane_v1_flag_watch, 5);
 
 /**
  * Keys that go into or out of the lists of a segment. The lists of a segment that is gone are gone too.
@@ -209,23 +300,23 @@ export type FlagMembershipPatch = Message<"tenantplane.v1.FlagMembershipPatch"> 
   /**
    * Keys that are in from now on.
    *
-   * @generated from field: repeated string include = 2;
+   * @generated from field: repeated string included_keys = 2;
    */
-  include: string[];
+  includedKeys: string[];
 
   /**
    * Keys that are out from now on.
    *
-   * @generated from field: repeated string exclude = 3;
+   * @generated from field: repeated string excluded_keys = 3;
    */
-  exclude: string[];
+  excludedKeys: string[];
 
   /**
    * Keys that are neither from now on.
    *
-   * @generated from field: repeated string remove = 4;
+   * @generated from field: repeated string removed_keys = 4;
    */
-  remove: string[];
+  removedKeys: string[];
 };
 
 /**
@@ -233,110 +324,5 @@ export type FlagMembershipPatch = Message<"tenantplane.v1.FlagMembershipPatch"> 
  * Use `create(FlagMembershipPatchSchema)` to create a new message.
  */
 export const FlagMembershipPatchSchema: GenMessage<FlagMembershipPatch> = /*@__PURE__*/
-  messageDesc(file_tenantplane_v1_flag_watch, 5);
-
-/**
- * Ends a transfer.
- *
- * @generated from message tenantplane.v1.FlagTransferCommit
- */
-export type FlagTransferCommit = Message<"tenantplane.v1.FlagTransferCommit"> & {
-  /**
-   * The version that the replica has now; resumes after this message.
-   *
-   * @generated from field: string version = 1;
-   */
-  version: string;
-
-  /**
-   * Of all flags, segments, members and groups; absent when the transfer has none of them. A replica that gets another one
-   * asks again without a resume token. How it is made: `checksum` of @tenantplane/sdk's replica.
-   *
-   * @generated from field: optional fixed64 platform_checksum = 2;
-   */
-  platformChecksum?: bigint | undefined;
-
-  /**
-   * Of the overrides, tenants and plans in the stream's scope; absent when the transfer has none of them.
-   *
-   * @generated from field: optional fixed64 tenant_checksum = 3;
-   */
-  tenantChecksum?: bigint | undefined;
-};
-
-/**
- * Describes the message tenantplane.v1.FlagTransferCommit.
- * Use `create(FlagTransferCommitSchema)` to create a new message.
- */
-export const FlagTransferCommitSchema: GenMessage<FlagTransferCommit> = /*@__PURE__*/
   messageDesc(file_tenantplane_v1_flag_watch, 6);
-
-/**
- * What a document is. Its JSON is the type of the same name in @tenantplane/sdk/evaluate.
- *
- * @generated from enum tenantplane.v1.FlagDocumentKind
- */
-export const FlagDocumentKind = {
-  /**
-   * Never sent.
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * `FlagDefinition`, by its key.
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_FLAG = 1;
-   */
-  FLAG: 1,
-
-  /**
-   * `SegmentDefinition`, by its key.
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_SEGMENT = 2;
-   */
-  SEGMENT: 2,
-
-  /**
-   * `GroupDefinition`, by its key.
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_GROUP = 3;
-   */
-  GROUP: 3,
-
-  /**
-   * `TenantOverride`, by "{tenant}/{flag}".
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_OVERRIDE = 4;
-   */
-  OVERRIDE: 4,
-
-  /**
-   * `TenantFacts` without the entitlements, and the id of the plan's document in their place; by the tenant's id.
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_TENANT = 5;
-   */
-  TENANT: 5,
-
-  /**
-   * The entitlements of a plan in a version, by "{plan}@{version}".
-   *
-   * @generated from enum value: FLAG_DOCUMENT_KIND_PLAN = 6;
-   */
-  PLAN: 6,
-} as const;
-
-/**
- * What a document is. Its JSON is the type of the same name in @tenantplane/sdk/evaluate.
- *
- * @generated from enum tenantplane.v1.FlagDocumentKind
- */
-export type FlagDocumentKind = (typeof FlagDocumentKind)[keyof typeof FlagDocumentKind] | UnknownEnum;
-
-/**
- * Describes the enum tenantplane.v1.FlagDocumentKind.
- */
-export const FlagDocumentKindSchema: GenEnum<FlagDocumentKind> = /*@__PURE__*/
-  enumDesc(file_tenantplane_v1_flag_watch, 0);
 
