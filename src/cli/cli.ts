@@ -5,6 +5,7 @@ import { OperatorError } from "../platform/operator-error.ts";
 import { addAuditCommands } from "./audit-commands.ts";
 import { addDemoCommand } from "./demo/command.ts";
 import { addDoctorCommand } from "./doctor/command.ts";
+import { addFlagCommands } from "./flag-commands.ts";
 import { addIntegratorCommands } from "./integrator-commands.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addMeterCommands } from "./meter-commands.ts";
@@ -59,6 +60,7 @@ export function createProgram(): Command {
   addTenantCommands(program);
   addPlanCommands(program);
   addIntegratorCommands(program);
+  addFlagCommands(program);
   addUserCommands(program);
   addMeterCommands(program);
   addQuotaCommands(program);

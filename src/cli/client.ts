@@ -39,6 +39,17 @@ export function online<A extends unknown[]>(run: (session: Session, ...args: A) 
   };
 }
 
+/** Whether what a call reads is there. Throws what else it is refused with. */
+export function isThere(read: Promise<unknown>): Promise<boolean> {
+  return read.then(
+    () => true,
+    (error: unknown) => {
+      if (reasonOf(error) === "RESOURCE_NOT_FOUND") return false;
+      throw error;
+    },
+  );
+}
+
 /** The server and the key that the options, the environment or this folder name. Throws OperatorError. */
 export function reach(options: GlobalOptions): { server: string; apiKey: string; ca: string | undefined } {
   const config = readConfig();
