@@ -14,6 +14,7 @@ import { streamQuotaChecks } from "./stream-quota-checks.ts";
 import { type Benchmark, createBench } from "./support/bench.ts";
 import { createPlace } from "./support/place.ts";
 import { createReport } from "./support/report.ts";
+import { watchFlags } from "./watch-flags.ts";
 import { watchTenants } from "./watch-tenants.ts";
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -22,6 +23,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   createTenant,
   importTenants,
   watchTenants,
+  watchFlags,
   coldStart,
   listTenants,
   purgeTenants,

@@ -31,7 +31,7 @@ export const watchTenants: Benchmark = {
     const order = <T>(given: WatchOrder) => child.ask<T>(given);
     const before = await server.ask<Memory>({ do: "memory" });
     const body = grpcBody(WatchTenantsRequestSchema, { heartbeatInterval: { seconds: BigInt(HEARTBEAT_S), nanos: 0 } });
-    await order({ do: "open", port: server.grpcPort, key: server.key, body, streams });
+    await order({ do: "open", what: "tenants", port: server.grpcPort, key: server.key, body, streams });
     await setTimeout((HEARTBEAT_S + 1) * 1_000);
     const after = await server.ask<Memory>({ do: "memory" });
     const heapKib = ((after.heapMib - before.heapMib) * 1_024) / streams;
