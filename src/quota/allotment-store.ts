@@ -121,13 +121,18 @@ export async function selectLeased(sql: Queryable, { holderUid, field }: CountKe
   return BigInt(row?.leased ?? 0);
 }
 
-/** Forgets periods that ended long enough ago, with their ledger; answers how many. */
+/**
+ * Forgets periods that ended long enough ago, with their ledger; answers how many. Those from which on a tenant's grants and
+ * rollover are not settled yet stay, however long nobody was there to do it.
+ */
 export async function deleteOldPeriods(sql: Queryable, keepMs: number, limit: number): Promise<number> {
   const rows = await sql`
     with gone as (
       delete from allotment where (holder_uid, field, start_mark) in (
-        select holder_uid, field, start_mark from allotment
+        select holder_uid, field, start_mark from allotment a
         where ends_at + (ends_at - to_timestamp(start_mark / 1000.0)) + make_interval(secs => ${keepMs / 1_000}) < now()
+          and not exists (select from quota_period p where p.tenant_uid = a.holder_uid and p.limit_id = a.limit_id
+            and p.starts_at <= to_timestamp(a.start_mark / 1000.0))
         limit ${limit})
       returning holder_uid, field, start_mark)
     , spent as (delete from admission a using gone g
