@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase } from "../support/app.ts";
 import { type NodeProcess, startNode } from "../support/node-process.ts";
+import { PATIENT } from "../support/quota.ts";
 
 let folder: string;
 let database: Awaited<ReturnType<typeof createDatabase>>;
@@ -18,7 +19,7 @@ beforeAll(async () => {
     symlinkSync(resolve(linked), join(folder, linked));
   mkdirSync(join(folder, ".tenantplane"));
   database = await createDatabase();
-  node = await startNode({ DATABASE_URL: database.url, DATA_FOLDER: join(folder, ".tenantplane") });
+  node = await startNode({ ...PATIENT, DATABASE_URL: database.url, DATA_FOLDER: join(folder, ".tenantplane") });
   await node.ready;
 });
 afterAll(async () => {
@@ -58,12 +59,15 @@ describe("the README", () => {
     expect(out).not.toMatch(/"code":/);
   });
 
-  it("has a program for Node that works, and one for browsers that begins the same", async () => {
-    const [forNode = "", forBrowsers = ""] = blocks("js");
-    writeFileSync(join(folder, "example.mjs"), forNode);
-    const out = await run(process.execPath, ["--conditions=source", "example.mjs"]);
+  it("has programs for Node that work, and one for browsers that begins the same", async () => {
+    const [forNode = "", forBrowsers = "", forQuotas = ""] = blocks("js");
+    const runProgram = (program: string) => {
+      writeFileSync(join(folder, "example.mjs"), program);
+      return run(process.execPath, ["--conditions=source", "example.mjs"]);
+    };
     // A transaction of another test may hold back the log, and with it the name in the watch's first message.
-    expect(out).toMatch(/^ETAG_MISMATCH\n\[ 'Acme( Ltd)?' \]\n$/);
+    expect(await runProgram(forNode)).toMatch(/^ETAG_MISMATCH\n\[ 'Acme( Ltd)?' \]\n$/);
+    expect(await runProgram(forQuotas)).toMatch(/^ALLOW 99\dn\ntrue\n$/);
     expect(forBrowsers).toContain('from "@tenantplane/sdk/web"');
   });
 });
