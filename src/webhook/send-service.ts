@@ -183,7 +183,9 @@ async function finish(deps: SendDeps, sender: Sender, delivery: TakenDelivery, v
   const nextAttemptAt = verdict.kind === "retry" ? now + verdict.afterMs : verdict.kind === "gone" ? PARKED_AT : null;
   const end = { state, nextAttemptAt, deliveredAt: delivered ? now : null, attempt } as const;
   await writeAs(deps.sql, PLATFORM_SCOPE, STEP_TIMEOUT_MS, async (tx) => {
-    await Promise.all([finishAttempt(tx, delivery, end), noteOutcome(tx, sender.uid, now, delivered)]);
+    // The endpoint before its deliveries, as all writes take them: otherwise one that is being deleted could cross this.
+    await noteOutcome(tx, sender.uid, now, delivered);
+    await finishAttempt(tx, delivery, end);
   });
 }
 
