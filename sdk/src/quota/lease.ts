@@ -34,6 +34,8 @@ const AMOUNT_MIN = 100;
 const USABLE_SHARE = 0.9;
 /** A tenant that has nothing left is asked for again this often: grants and new periods come unannounced. */
 const NOTHING_PAUSE_MS = 1_000;
+/** So a lease that has expired or was returned is answered, and one that is not there. */
+const ENDED: ReadonlySet<Code> = new Set([Code.FailedPrecondition, Code.NotFound]);
 const FAILURE_PAUSE = { initialMs: 50, maxMs: 2_000 };
 /** A server that is away for longer takes the lease back by itself. */
 const RETURN_TIMEOUT_MS = 2_000;
@@ -71,8 +73,8 @@ export function keepLease(
   const keep = async (onAnswer: () => void) => {
     for (let failures = 0; !closed; ) {
       const next = await ask().catch((error: unknown): Rest => {
-        // It is over, or the server has lost it. What was spent of it was counted when it was given.
-        if (ConnectError.from(error).code === Code.NotFound) {
+        // It is over, or the server knows it no more. What was spent of it was counted when it was given.
+        if (ENDED.has(ConnectError.from(error).code)) {
           lease = undefined;
           purse.empty();
         }

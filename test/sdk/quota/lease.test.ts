@@ -10,7 +10,7 @@ const TENANT = "tenants/acme";
 
 /** A server with so much left, whose leases last ten seconds; it counts what it was told. */
 function createServer(left: number) {
-  const server = { left, calls: [] as string[], away: false, lost: false, total: 0, ids: 0 };
+  const server = { left, calls: [] as string[], away: false, lost: undefined as Code | undefined, total: 0, ids: 0 };
   const give = (wanted: bigint, unspent: number) => {
     const more = Math.min(server.left, Math.max(0, Number(wanted) - unspent));
     server.left -= more;
@@ -41,9 +41,10 @@ function createServer(left: number) {
     renewLease({ wantedAmount, spentAmount }) {
       check();
       server.calls.push(`renew ${wantedAmount} spent ${spentAmount}`);
-      if (server.lost) {
-        server.lost = false;
-        throw new ConnectError("no such lease", Code.NotFound);
+      if (server.lost !== undefined) {
+        const code = server.lost;
+        server.lost = undefined;
+        throw new ConnectError("no such lease", code);
       }
       return give(wantedAmount, server.total - Number(spentAmount));
     },
@@ -120,10 +121,13 @@ describe("a lease", () => {
     await close();
   });
 
-  it("begins anew when the server knows it no more", async () => {
+  it.each([
+    ["knows it no more", Code.NotFound],
+    ["says that it has expired", Code.FailedPrecondition],
+  ])("begins anew when the server %s", async (_, code) => {
     const { server, spend, timing, close } = await lease(1_000);
     spend(20);
-    server.lost = true;
+    server.lost = code;
     await timing.advance(5_100);
     expect(server.calls).toEqual(["acquire 100", "renew 100 spent 20", "acquire 100"]);
     expect(spend(1)).toBe(1);
