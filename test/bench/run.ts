@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { checkQuota } from "./check-quota.ts";
 import { coldStart } from "./cold-start.ts";
 import { createTenant } from "./create-tenant.ts";
+import { evaluateFlags } from "./evaluate-flags.ts";
 import { getTenant } from "./get-tenant.ts";
 import { getTenantOverHttp } from "./get-tenant-over-http.ts";
 import { importTenants } from "./import-tenants.ts";
@@ -24,6 +25,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   importTenants,
   watchTenants,
   watchFlags,
+  evaluateFlags,
   coldStart,
   listTenants,
   purgeTenants,
