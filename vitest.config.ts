@@ -7,6 +7,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/global-setup.ts"],
     pool: "forks",
+    // As browsers have it.
+    execArgv: ["--experimental-eventsource"],
     // Two workers: the suites share one Postgres server and are sized for two cores.
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -12,6 +12,9 @@ import { type Feed, startFeed } from "./change/service.ts";
 import { type ChangeRow, selectBound } from "./change/store.ts";
 import { formatPosition } from "./change/token.ts";
 import { envoyRpc } from "./compat/envoy-rpc.ts";
+import { flagdEvaluationV1, flagdEvaluationV2 } from "./compat/flagd-evaluation-rpc.ts";
+import { manifestRoute } from "./compat/manifest-rpc.ts";
+import { ofrepRoutes } from "./compat/ofrep-rpc.ts";
 import type { Config } from "./config.ts";
 import { systemCtx } from "./context.ts";
 import { flagJobs } from "./flag/jobs.ts";
@@ -221,6 +224,15 @@ async function construct(
     usedOf: selectUsedInWindow,
   };
   const asked = { ...quotaDeps, checks: knowAbsence(checks, { ...find, monotonic }) };
+  const flagRpcDeps = {
+    ...flagDeps,
+    ...watch,
+    through: started.through,
+    transfers: createTransfers(flags, token),
+    tenants: table,
+  };
+  const draining = new AbortController();
+  const flagdDeps = { ...flagRpcDeps, ...find, draining: draining.signal, random: systemRandom };
   const mounts = [
     quotaRpc(asked),
     envoyRpc(asked),
@@ -237,16 +249,11 @@ async function construct(
     accessRpc({ ...deps, ...find }),
     auditRpc(deps),
     usageRpc({ ...usageDeps, ingest: createIngest(usageDeps), findTenant: find.findTenant }),
-    flagRpc({
-      ...flagDeps,
-      ...watch,
-      through: started.through,
-      transfers: createTransfers(flags, token),
-      tenants: table,
-    }),
+    flagRpc(flagRpcDeps),
+    flagdEvaluationV1(flagdDeps),
+    flagdEvaluationV2(flagdDeps),
     webhookRpc({ ...webhookDeps, ...find, allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
   ];
-  const draining = new AbortController();
   const chain = {
     ...deps,
     ...find,
@@ -259,6 +266,9 @@ async function construct(
     deadlineMaxMs: config.DEADLINE_MAX_MS,
   };
   requireAllServices(mounts);
+  const signKey = secrets.get("page-token-key") ?? new Uint8Array(32);
+  const sign = (text: string) => Buffer.from(hmacSha256(signKey, text), "base64").toString("base64url");
+  const routes = [...ofrepRoutes({ ...flagdDeps, sign }), manifestRoute(flagDeps)];
   const guarded = guardAll(chain, mounts);
   let leaving = false;
   const probes = {
@@ -288,7 +298,7 @@ async function construct(
     ...listen,
     port: config.HTTP_PORT,
     corsOrigins: config.CORS_ORIGINS,
-    routes: worker ? [] : guardRoutes(chain, []),
+    routes: worker ? [] : guardRoutes(chain, routes),
     pages,
   });
   const stopHttp = once(() => http.stop(config.DRAIN_TIMEOUT_MS));

@@ -43,6 +43,9 @@ export const REASONS = {
     code: "failed_precondition",
     meaning: "The schedule was applied or failed: it can't be changed.",
   },
+  FLAG_TYPE_MISMATCH: { code: "invalid_argument", meaning: "The flag's values are of another type than asked for." },
+  FLAG_UNREADABLE: { code: "data_loss", meaning: "The flag's definition can't be read." },
+  FLAG_UNDECIDED: { code: "failed_precondition", meaning: "The flag can't be decided for this context." },
   HAS_DEPENDENTS: { code: "failed_precondition", meaning: "Other resources still use this one." },
   RESERVATION_RESOLVED: {
     code: "failed_precondition",
@@ -89,6 +92,7 @@ export type ErrorCode =
   | "aborted"
   | "out_of_range"
   | "resource_exhausted"
+  | "data_loss"
   | "unavailable"
   | "deadline_exceeded"
   | "cancelled"

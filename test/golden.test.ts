@@ -11,6 +11,7 @@ import { SETTINGS } from "../src/config.ts";
 import { REASONS } from "../src/errors.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
 import { accessRule } from "../src/server/access.ts";
+import { fullName } from "../src/server/handlers.ts";
 import { ALL_SERVICES } from "../src/server/services.ts";
 import { golden, markdownTable } from "./support/golden.ts";
 
@@ -27,7 +28,7 @@ describe("the public surfaces", () => {
         (role.permissions as ReadonlySet<string>).has(rule.permission),
       );
       return [
-        `${method.parent.name}/${method.name}`,
+        fullName(method).replace("tenantplane.v1.", ""),
         rule.permission,
         `${target} ${rule.field}`.trim(),
         roles.map(([name]) => name).join(" "),

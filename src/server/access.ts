@@ -23,13 +23,29 @@ export function accessRule(method: DescMethod): AccessRule {
   return create(AccessRuleSchema, rule);
 }
 
+type Rule = MessageInitShape<typeof AccessRuleSchema>;
+
 // A request of theirs names its tenant in a way of its own: the handler asks for the permission on it.
-const FOREIGN_RULES: Readonly<Record<string, MessageInitShape<typeof AccessRuleSchema>>> = {
-  "envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit": {
-    permission: "quotas.check",
-    target: AccessRule_Target.CALLER,
-  },
+const CALLER = AccessRule_Target.CALLER;
+const EVALUATE: Rule = { permission: "flags.evaluate", target: CALLER };
+// Rules of flags go to whoever may follow them in our own protocol.
+const FOLLOW: Rule = { permission: "flags.watch", target: CALLER };
+// Nobody in particular may ask whether this node is alive.
+const ANYBODY: Rule = { permission: "", target: CALLER };
+const RESOLVERS = ["Boolean", "String", "Float", "Int", "Object"].map((kind) => `Resolve${kind}`);
+
+const FOREIGN_RULES: Readonly<Record<string, Rule>> = {
+  "envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit": { permission: "quotas.check", target: CALLER },
+  ...rulesOf("flagd.evaluation.v1.Service", ["ResolveAll", ...RESOLVERS], EVALUATE),
+  ...rulesOf("flagd.evaluation.v1.Service", ["EventStream"], ANYBODY),
+  ...rulesOf("flagd.evaluation.v2.Service", RESOLVERS, EVALUATE),
+  ...rulesOf("flagd.evaluation.v2.Service", ["EventStream"], ANYBODY),
+  ...rulesOf("flagd.sync.v1.FlagSyncService", ["SyncFlags", "FetchAllFlags", "GetMetadata"], FOLLOW),
 };
+
+function rulesOf(service: string, methods: readonly string[], rule: Rule): Record<string, Rule> {
+  return Object.fromEntries(methods.map((method) => [`${service}/${method}`, rule]));
+}
 
 /**
  * Checks that the principal has the rule's permission on what the request names. It does so before anybody looks whether

@@ -33,7 +33,7 @@ export function guardAll(deps: ChainDeps, mounts: readonly Mount[]): Guarded[] {
         handler,
         name: fullName(method),
         rule: accessRule(method),
-        identify: identify ?? byHeaders,
+        identify: identify?.(method) ?? byHeaders,
         textOf: method.input.fields.some((field) => field.name === "request_id")
           ? (request) => requestText(method.input, request as Message)
           : undefined,

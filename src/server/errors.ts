@@ -24,6 +24,7 @@ export const CODES: Readonly<Record<ErrorCode, Code>> = {
   aborted: Code.Aborted,
   out_of_range: Code.OutOfRange,
   resource_exhausted: Code.ResourceExhausted,
+  data_loss: Code.DataLoss,
   unavailable: Code.Unavailable,
   deadline_exceeded: Code.DeadlineExceeded,
   cancelled: Code.Canceled,

@@ -35,8 +35,8 @@ export interface Mount {
   readonly service: DescService;
   readonly handlers: Readonly<Record<string, AnyHandler>>;
   readonly readers: Readers;
-  /** In the place of the usual way to tell who calls. */
-  readonly identify?: Identify;
+  /** In the place of the usual way to tell who calls an RPC. */
+  readonly identify?: (method: DescMethod) => Identify;
 }
 
 /** Reads the requests of some RPCs of their bytes, in the place of the library; by the RPC's local name. */

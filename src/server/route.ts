@@ -168,6 +168,7 @@ const STATUSES: Readonly<Record<DomainError["code"], number>> = {
   aborted: 409,
   out_of_range: 400,
   resource_exhausted: 429,
+  data_loss: 500,
   unavailable: 503,
   deadline_exceeded: 504,
   cancelled: 499,

@@ -10,6 +10,8 @@ import { UsageService } from "@tenantplane/sdk/gen/tenantplane/v1/usage_pb";
 import { UserService } from "@tenantplane/sdk/gen/tenantplane/v1/user_pb";
 import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
 import { RateLimitService } from "../compat/gen/envoy/service/ratelimit/v3/rls_pb.ts";
+import { Service as EvaluationV1 } from "../compat/gen/flagd/evaluation/v1/evaluation_pb.ts";
+import { Service as EvaluationV2 } from "../compat/gen/flagd/evaluation/v2/evaluation_pb.ts";
 
 /** Every service of the public API. */
 export const SERVICES = [
@@ -26,7 +28,7 @@ export const SERVICES = [
 ] as const;
 
 /** The services that others have specified. */
-export const FOREIGN_SERVICES = [RateLimitService] as const;
+export const FOREIGN_SERVICES = [RateLimitService, EvaluationV1, EvaluationV2] as const;
 
 /** What this server serves; `startApp` refuses to start when one of them is not mounted. */
 export const ALL_SERVICES: readonly DescService[] = [...SERVICES, ...FOREIGN_SERVICES];

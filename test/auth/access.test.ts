@@ -34,7 +34,9 @@ describe("every RPC there is", () => {
   it("refuses a call without a key", async () => {
     const nobody = app.clients("");
     const codes = await Promise.all(RPCS.map(async (rpc) => [rpc.name, await codeOf(nobody, rpc)]));
-    expect(codes).toEqual(RPCS.map(({ name }) => [name, "Unauthenticated"]));
+    // Flagd's providers have no credentials there: they are told that the node is there, and nothing of any flag.
+    const isOpen = (name: string) => name === "Service.EventStream";
+    expect(codes).toEqual(RPCS.map(({ name }) => [name, isOpen(name) ? "ok" : "Unauthenticated"]));
   });
 
   it("refuses the keys of a tenant that is not ACTIVE, within a second, streams under way included", async () => {

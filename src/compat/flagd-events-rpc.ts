@@ -1,0 +1,118 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Ctx } from "../context.ts";
+import { DomainError } from "../errors.ts";
+import type { Step } from "../flag/journal.ts";
+import { versionFor, viewFor } from "../flag/viewer.ts";
+import { createAlarm } from "../flag/watch-rpc.ts";
+import { drainError, type FlagdDeps, tenantOf } from "./flagd-caller-rpc.ts";
+import { EVALUATE } from "./flagd-resolve-rpc.ts";
+
+interface Event {
+  readonly type: string;
+  readonly data?: JsonObject;
+}
+
+/** As flagd has it: below the idle limit of proxies. */
+const KEEP_ALIVE_MS = 20_000;
+/** Streams of nobody in particular; providers that are known by a selector open such ones. */
+const NOBODYS_MAX = 20_000;
+
+let nobodys = 0;
+
+/**
+ * Streams when to ask anew. A caller that is not known, or whose tenant is not, is told that it is connected and nothing
+ * of any flag. It never ends well: providers would take that for a quiet stream.
+ */
+export async function* flagEvents(deps: FlagdDeps, ctx: Ctx): AsyncGenerator<Event> {
+  const isKnown = ctx.principal.bindings.length > 0;
+  if (!isKnown && nobodys >= NOBODYS_MAX)
+    throw new DomainError("OVERLOADED", "too many event streams without credentials");
+  if (!isKnown) nobodys += 1;
+  try {
+    const tenantId = isKnown ? await tenantOf(deps, ctx, EVALUATE) : undefined;
+    const changes = changesFor(deps, ctx, tenantId);
+    const name = createNamer(deps, ctx, tenantId ?? "");
+    if (deps.draining.aborted) throw drainError();
+    yield { type: "provider_ready" };
+    for await (const change of changes) yield change === "nothing" ? { type: "keep_alive" } : name(change);
+    yield { type: "provider_shutdown" };
+    throw drainError();
+  } finally {
+    if (!isKnown) nobodys -= 1;
+  }
+}
+
+/** What changed for a tenant: the steps since the last time, or undefined for everything; "nothing" when it is time to say so. */
+export type Change = { readonly steps: readonly Step[] | undefined } | "nothing";
+
+/** Yields what changes in a tenant's evaluations until the node stops; without a tenant, only that nothing does. */
+export async function* changesFor(
+  { flags, draining }: Pick<FlagdDeps, "flags" | "draining">,
+  { signal }: Pick<Ctx, "signal">,
+  tenantId: string | undefined,
+): AsyncGenerator<Change> {
+  const over = AbortSignal.any([signal, draining]);
+  const versionNow = () => (tenantId === undefined ? "" : versionFor(flags, tenantId));
+  const alarm = createAlarm(flags, over, KEEP_ALIVE_MS);
+  let version = versionNow();
+  let position = flags.position();
+  try {
+    alarm.restart();
+    while (!over.aborted) {
+      await alarm.ringing();
+      if (over.aborted) break;
+      const last = { version, position };
+      version = versionNow();
+      position = flags.position();
+      if (version === last.version && !alarm.isDue()) continue;
+      alarm.restart();
+      yield version === last.version ? "nothing" : { steps: flags.journal().after(last.position) };
+    }
+  } finally {
+    alarm.close();
+  }
+}
+
+/** Tells of each change which of the caller's flags it may concern. */
+function createNamer({ flags }: FlagdDeps, { principal }: Ctx, tenantId: string) {
+  const keysNow = () => {
+    const facts = flags.replica.facts(tenantId);
+    return facts ? viewFor(flags, principal, facts).keys() : [];
+  };
+  let keys = keysNow();
+  return ({ steps }: Exclude<Change, "nothing">): Event => {
+    const before = setOf(keys);
+    keys = keysNow();
+    const now = setOf(keys);
+    const known = (key: string) => before.has(key) || now.has(key);
+    const named = steps && namesOf(steps, tenantId);
+    const entries = (named ?? [...before.union(now)])
+      .filter(known)
+      .map((key) => [key, { type: now.has(key) ? (before.has(key) ? "update" : "write") : "delete" }]);
+    return { type: "configuration_change", data: { flags: Object.fromEntries(entries) } };
+  };
+}
+
+// The flags that steps name; undefined when they concern all: a segment, a group, the tenant's facts.
+function namesOf(steps: readonly Step[], tenantId: string): string[] | undefined {
+  const keys = new Set<string>();
+  for (const { ids, patches } of steps) {
+    if (patches.length > 0) return undefined;
+    for (const { kind, key } of ids) {
+      if (kind === "flag") keys.add(key);
+      else if (kind === "override") {
+        if (key.startsWith(`${tenantId}/`)) keys.add(key.slice(tenantId.length + 1));
+      } else if (kind !== "tenant" || key === tenantId) return undefined;
+    }
+  }
+  return [...keys];
+}
+
+const sets = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+// The same list is shown to all who may see the same.
+function setOf(keys: readonly string[]): ReadonlySet<string> {
+  const known = sets.get(keys) ?? new Set(keys);
+  sets.set(keys, known);
+  return known;
+}
