@@ -38,7 +38,7 @@ export interface Allotments {
 }
 
 /** An epoch that another node has begun is installed within it; after that its node is taken for dead. */
-const CLAIM_MS = 250;
+const CLAIM_MS = 100;
 /** Until another node's installation is looked for again. */
 const CLAIM_POLL_MS = 5;
 /** Counts of one transaction: some milliseconds of work. */

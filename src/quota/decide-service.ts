@@ -59,8 +59,8 @@ export interface Decider {
   decide(question: Question): Promise<Verdict>;
 }
 
-/** Grants race with other nodes' checks for what they bring: so often in a row one is lost only by bad luck. */
-const TRIES_MAX = 10;
+/** Grants race with other checks for what they bring, and other nodes' installations are waited for: the budget ends both. */
+const TRIES_MAX = 50;
 
 /** Makes a decider. */
 export function createDecider(deps: DecideDeps): Decider {

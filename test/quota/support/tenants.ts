@@ -94,7 +94,7 @@ export function effectiveOf(tenant: TestTenant, { limit: given, ...rest }: TestL
     source: "PLAN",
     window:
       limit.rule.kind === "PERIOD"
-        ? { id: "P1M:2026-09", startAt: 1_788_220_800_000, endAt: 1_790_812_800_000 }
+        ? { id: "P1M:2026-09", startAt: 1_788_220_800_000, endAt: 4_102_444_800_000 }
         : undefined,
     ...rest,
   };
