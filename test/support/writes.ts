@@ -153,6 +153,7 @@ export const OTHERWISE_SAFE: Readonly<Record<string, string>> = {
   "QuotaService.AcquireLease": HOT_PATH,
   "QuotaService.RenewLease": "reports all that was ever spent",
   "QuotaService.ReturnLease": "reports all that was ever spent",
+  "RateLimitService.ShouldRateLimit": "others have specified it, without request ids",
 };
 
 /** Answers that are given once and kept nowhere: their retry is refused. */
