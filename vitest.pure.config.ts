@@ -19,7 +19,7 @@ export default defineConfig({
       "test/errors.test.ts",
       "test/evaluate/*.test.ts",
       "test/platform/batcher.test.ts",
-      "test/quota/{absence,check-parse,check-stream,check-wire,grant,period,rate-limit-fields,refusal,resolve,settle,table}.test.ts",
+      "test/quota/{absence,allotment,check-parse,check-stream,check-wire,grant,period,rate-limit-fields,refusal,resolve,settle,table}.test.ts",
       "test/quota/hot/{gcra,memory,sliding-window}.test.ts",
       "test/sdk/quota/*.test.ts",
       "test/server/request-text.test.ts",
