@@ -1,38 +1,46 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { AccessRule_Target } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
+import { create } from "@bufbuild/protobuf";
+import { AccessRule_Target, AccessRuleSchema } from "@tenantplane/sdk/gen/tenantplane/v1/options_pb";
 import type { Command } from "commander";
 import { parseSync } from "oxc-parser";
 import { Counter, Gauge, Histogram } from "prom-client";
 import { describe, it } from "vitest";
 import { ROLES } from "../src/auth/permission.ts";
 import { createProgram } from "../src/cli/cli.ts";
+import { manifestRoute } from "../src/compat/manifest-rpc.ts";
+import { type OfrepDeps, ofrepRoutes } from "../src/compat/ofrep-rpc.ts";
 import { SETTINGS } from "../src/config.ts";
 import { REASONS } from "../src/errors.ts";
+import type { FlagDeps } from "../src/flag/base-service.ts";
 import { createMetrics } from "../src/platform/metrics.ts";
 import { accessRule } from "../src/server/access.ts";
 import { fullName } from "../src/server/handlers.ts";
 import { ALL_SERVICES } from "../src/server/services.ts";
 import { golden, markdownTable } from "./support/golden.ts";
 
+/** Only made: nothing is called that would need what they work with. */
+const ROUTES = [...ofrepRoutes({} as OfrepDeps), manifestRoute({} as FlagDeps)];
 const METHODS = ALL_SERVICES.flatMap((service) => service.methods);
 
 const EMPTY_QUEUE = { waiting: 0, active: 0, delayed: 0, failed: 0, workers: 0 };
 
 describe("the public surfaces", () => {
-  it("of access: each RPC with its permission, its target and the roles that have it", () => {
-    const rows = METHODS.map((method) => {
-      const rule = accessRule(method);
+  it("of access: each RPC and each route with its permission, its target and the roles that have it", () => {
+    const rpcs = METHODS.map((method) => ({
+      name: fullName(method).replace("tenantplane.v1.", ""),
+      rule: accessRule(method),
+    }));
+    const routes = ROUTES.map(({ method, path, rule }) => ({
+      name: `${method} ${path}`,
+      rule: create(AccessRuleSchema, rule),
+    }));
+    const rows = [...rpcs, ...routes].map(({ name, rule }) => {
       const target = Object.entries(AccessRule_Target).find(([, value]) => value === rule.target)?.[0] ?? "";
       const roles = Object.entries(ROLES).filter(([, role]) =>
         (role.permissions as ReadonlySet<string>).has(rule.permission),
       );
-      return [
-        fullName(method).replace("tenantplane.v1.", ""),
-        rule.permission,
-        `${target} ${rule.field}`.trim(),
-        roles.map(([name]) => name).join(" "),
-      ];
+      return [name, rule.permission, `${target} ${rule.field}`.trim(), roles.map(([role]) => role).join(" ")];
     });
     golden("rpc-scopes.md", markdownTable(["RPC", "permission", "target", "roles"], rows));
   });

@@ -6,13 +6,14 @@ import { flagName } from "../flag/flag.ts";
 import { type Mount, mount } from "../server/handlers.ts";
 import type { Identify } from "../server/run.ts";
 import { type FlagdDeps, identifyBySelector, identifyOrNobody } from "./flagd-caller-rpc.ts";
-import { flagEvents } from "./flagd-events-rpc.ts";
+import { createFlagEvents } from "./flagd-events-rpc.ts";
 import { type Ask, type Resolved, resolve, resolveAll, wholeNumber } from "./flagd-resolve-rpc.ts";
 import { Service as ServiceV1 } from "./gen/flagd/evaluation/v1/evaluation_pb.ts";
 import { Service as ServiceV2 } from "./gen/flagd/evaluation/v2/evaluation_pb.ts";
 
 /** The handlers of flagd's evaluation protocol, version 1: a flag without a value for this context is not found. */
 export function flagdEvaluationV1(deps: FlagdDeps): Mount {
+  const events = createFlagEvents(deps);
   const one = async <T>(request: Ask, ctx: Ctx, kind: FlagKind) => {
     const resolved = await resolve<T>(deps, ctx, request, kind);
     const { value, variant = "" } = resolved;
@@ -33,13 +34,14 @@ export function flagdEvaluationV1(deps: FlagdDeps): Mount {
       return { ...found, value: wholeNumber(request.flagKey, found.value) };
     },
     resolveObject: (request, ctx) => one<JsonObject>(request, ctx, "object"),
-    eventStream: (_, ctx) => flagEvents(deps, ctx),
+    eventStream: (_, ctx) => events(ctx),
   });
   return { ...handlers, identify };
 }
 
 /** The handlers of flagd's evaluation protocol, version 2: without a value, the caller's default is meant. */
 export function flagdEvaluationV2(deps: FlagdDeps): Mount {
+  const events = createFlagEvents(deps);
   const one = async <T>(request: Ask, ctx: Ctx, kind: FlagKind) => present(await resolve<T>(deps, ctx, request, kind));
   const handlers = mount(ServiceV2, {
     resolveBoolean: (request, ctx) => one<boolean>(request, ctx, "boolean"),
@@ -50,7 +52,7 @@ export function flagdEvaluationV2(deps: FlagdDeps): Mount {
       return present({ ...found, value: value === undefined ? undefined : wholeNumber(request.flagKey, value) });
     },
     resolveObject: (request, ctx) => one<JsonObject>(request, ctx, "object"),
-    eventStream: (_, ctx) => flagEvents(deps, ctx),
+    eventStream: (_, ctx) => events(ctx),
   });
   return { ...handlers, identify };
 }

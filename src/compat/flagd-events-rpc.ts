@@ -17,29 +17,32 @@ const KEEP_ALIVE_MS = 20_000;
 /** Streams of nobody in particular; providers that are known by a selector open such ones. */
 const NOBODYS_MAX = 20_000;
 
-let nobodys = 0;
-
 /**
- * Streams when to ask anew. A caller that is not known, or whose tenant is not, is told that it is connected and nothing
- * of any flag. It never ends well: providers would take that for a quiet stream.
+ * Makes the event stream: when to ask anew. A caller that is not known, or whose tenant is not, is told that it is
+ * connected and nothing of any flag. It never ends well: providers would take that for a quiet stream.
  */
-export async function* flagEvents(deps: FlagdDeps, ctx: Ctx): AsyncGenerator<Event> {
-  const isKnown = ctx.principal.bindings.length > 0;
-  if (!isKnown && nobodys >= NOBODYS_MAX)
-    throw new DomainError("OVERLOADED", "too many event streams without credentials");
-  if (!isKnown) nobodys += 1;
-  try {
-    const tenantId = isKnown ? await tenantOf(deps, ctx, EVALUATE) : undefined;
-    const changes = changesFor(deps, ctx, tenantId);
-    const name = createNamer(deps, ctx, tenantId ?? "");
-    if (deps.draining.aborted) throw drainError();
-    yield { type: "provider_ready" };
-    for await (const change of changes) yield change === "nothing" ? { type: "keep_alive" } : name(change);
-    yield { type: "provider_shutdown" };
-    throw drainError();
-  } finally {
-    if (!isKnown) nobodys -= 1;
-  }
+export function createFlagEvents(deps: FlagdDeps): (ctx: Ctx) => AsyncGenerator<Event> {
+  let nobodys = 0;
+  return async function* (ctx) {
+    if (ctx.principal.bindings.length > 0) return yield* events(deps, ctx, await tenantOf(deps, ctx, EVALUATE));
+    if (nobodys >= NOBODYS_MAX) throw new DomainError("OVERLOADED", "too many event streams without credentials");
+    nobodys += 1;
+    try {
+      yield* events(deps, ctx, undefined);
+    } finally {
+      nobodys -= 1;
+    }
+  };
+}
+
+async function* events(deps: FlagdDeps, ctx: Ctx, tenantId: string | undefined): AsyncGenerator<Event> {
+  if (deps.draining.aborted) throw drainError();
+  const changes = changesFor(deps, ctx, tenantId);
+  const name = createNamer(deps, ctx, tenantId ?? "");
+  yield { type: "provider_ready" };
+  for await (const change of changes) yield change === "nothing" ? { type: "keep_alive" } : name(change);
+  yield { type: "provider_shutdown" };
+  throw drainError();
 }
 
 /** What changed for a tenant: the steps since the last time, or undefined for everything; "nothing" when it is time to say so. */

@@ -133,6 +133,27 @@ describe("flagd's provider that asks for each evaluation", () => {
     expect(JSON.stringify(found)).not.toMatch(/tpk_/);
   });
 
+  it("comes back to a node that was started anew", async () => {
+    const other = await createDatabase();
+    const first = await startTestApp(other);
+    await first.admin.flags.createFlag({ flagId: "plain", flag: { ...BOOLEAN_FLAG, clientVisible: true } });
+    await first.admin.plans.createPlan({ planId: "pro", plan: { displayName: "Pro" } });
+    const tenant = { displayName: "T", plan: "plans/pro" };
+    await first.admin.tenants.createTenant({ tenantId: "acme", tenant, activate: true });
+    await Server.setProviderAndWait(rpc(`acme:${first.adminKey}`, { port: first.grpcPort }));
+    const client = Server.getClient();
+    expect((await client.getBooleanDetails("plain", true)).variant).toBe("off");
+    await first.stop();
+    const { grpcPort } = first;
+    const second = await startTestApp(other, { settings: { GRPC_PORT: String(grpcPort) } });
+    await expect
+      .poll(async () => (await client.getBooleanDetails("plain", true)).variant, { timeout: 10_000 })
+      .toBe("off");
+    await Server.close();
+    await second.stop();
+    await other.drop();
+  });
+
   it("is refused within a second once its key is revoked", async () => {
     const secret = await keyOf("client", "tenants/acme");
     await Server.setProviderAndWait(rpc(secret));
