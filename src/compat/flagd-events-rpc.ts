@@ -1,4 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { Position } from "../change/store.ts";
 import type { Ctx } from "../context.ts";
 import { DomainError } from "../errors.ts";
 import type { Step } from "../flag/journal.ts";
@@ -37,7 +38,7 @@ export function createFlagEvents(deps: FlagdDeps): (ctx: Ctx) => AsyncGenerator<
 
 async function* events(deps: FlagdDeps, ctx: Ctx, tenantId: string | undefined): AsyncGenerator<Event> {
   if (deps.draining.aborted) throw drainError();
-  const changes = changesFor(deps, ctx, tenantId);
+  const changes = changesFor(deps, ctx, toldNow(deps, tenantId));
   const name = createNamer(deps, ctx, tenantId ?? "");
   yield { type: "provider_ready" };
   for await (const change of changes) yield change === "nothing" ? { type: "keep_alive" } : name(change);
@@ -48,28 +49,37 @@ async function* events(deps: FlagdDeps, ctx: Ctx, tenantId: string | undefined):
 /** What changed for a tenant: the steps since the last time, or undefined for everything; "nothing" when it is time to say so. */
 export type Change = { readonly steps: readonly Step[] | undefined } | "nothing";
 
+/** Up to where a caller has been told of a tenant's evaluations. */
+export interface Told {
+  readonly tenantId: string | undefined;
+  readonly version: string;
+  readonly position: Position;
+}
+
+/** Where a caller is who is told everything now; to be taken before it is told. */
+export function toldNow({ flags }: Pick<FlagdDeps, "flags">, tenantId: string | undefined): Told {
+  const version = tenantId === undefined ? "" : versionFor(flags, tenantId);
+  return { tenantId, version, position: flags.position() };
+}
+
 /** Yields what changes in a tenant's evaluations until the node stops; without a tenant, only that nothing does. */
 export async function* changesFor(
-  { flags, draining }: Pick<FlagdDeps, "flags" | "draining">,
+  deps: Pick<FlagdDeps, "flags" | "draining">,
   { signal }: Pick<Ctx, "signal">,
-  tenantId: string | undefined,
+  start: Told,
 ): AsyncGenerator<Change> {
-  const over = AbortSignal.any([signal, draining]);
-  const versionNow = () => (tenantId === undefined ? "" : versionFor(flags, tenantId));
-  const alarm = createAlarm(flags, over, KEEP_ALIVE_MS);
-  let version = versionNow();
-  let position = flags.position();
+  const over = AbortSignal.any([signal, deps.draining]);
+  const alarm = createAlarm(deps.flags, over, KEEP_ALIVE_MS);
+  let told = start;
   try {
     alarm.restart();
     while (!over.aborted) {
-      await alarm.ringing();
-      if (over.aborted) break;
-      const last = { version, position };
-      version = versionNow();
-      position = flags.position();
-      if (version === last.version && !alarm.isDue()) continue;
-      alarm.restart();
-      yield version === last.version ? "nothing" : { steps: flags.journal().after(last.position) };
+      const last = told;
+      told = toldNow(deps, start.tenantId);
+      if (told.version !== last.version || alarm.isDue()) {
+        alarm.restart();
+        yield told.version === last.version ? "nothing" : { steps: deps.flags.journal().after(last.position) };
+      } else await alarm.ringing();
     }
   } finally {
     alarm.close();

@@ -10,7 +10,7 @@ import type { Route, RouteRequest } from "../server/route.ts";
 import type { Identify } from "../server/run.ts";
 import { tenantName } from "../tenant/tenant.ts";
 import { drainError, type FlagdDeps, identifyBySelector, requireTenant } from "./flagd-caller-rpc.ts";
-import { changesFor } from "./flagd-events-rpc.ts";
+import { changesFor, toldNow } from "./flagd-events-rpc.ts";
 import { EVALUATE } from "./flagd-resolve-rpc.ts";
 
 interface EventsDeps extends FlagdDeps {
@@ -51,7 +51,7 @@ async function* events(deps: EventsDeps, ctx: Ctx, request: RouteRequest): Async
   const tenantId = await tenantOfStream(deps, ctx, request);
   const version = () => versionFor(deps.flags, tenantId);
   if (deps.draining.aborted) throw drainError();
-  const changes = changesFor(deps, ctx, tenantId);
+  const changes = changesFor(deps, ctx, toldNow(deps, tenantId));
   // At once, because something may have changed between the caller's answer and now; its tag makes asking anew cheap.
   if (ctx.header("last-event-id") === version()) yield ": nothing new\n\n";
   else yield refetch(version());
