@@ -4,6 +4,7 @@ import { checkQuota } from "./check-quota.ts";
 import { coldStart } from "./cold-start.ts";
 import { createTenant } from "./create-tenant.ts";
 import { evaluateFlags } from "./evaluate-flags.ts";
+import { evaluate } from "./evaluate.ts";
 import { getTenant } from "./get-tenant.ts";
 import { getTenantOverHttp } from "./get-tenant-over-http.ts";
 import { importTenants } from "./import-tenants.ts";
@@ -33,6 +34,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   streamQuotaChecks,
   leaseQuota,
   quotaCosts,
+  evaluate,
 ];
 
 const { values: flags, positionals: names } = parseArgs({

@@ -37,8 +37,9 @@ export interface EvaluatorOptions {
 /** Makes an evaluator without flags. */
 export function createEvaluator(options: EvaluatorOptions = {}): Evaluator {
   const state = createState(options.regex);
+  const { compiled } = state;
   const evaluate: Evaluator["evaluate"] = (key, context, tenant, nowMs) => {
-    const flag = state.compiled.get(key);
+    const flag = compiled.get(key);
     if (flag === undefined) return notFound(key, state.metadata);
     if (tenant !== undefined && tenant.state !== "ACTIVE") return flag.suspended;
     if (flag.fixed !== undefined) return flag.fixed;

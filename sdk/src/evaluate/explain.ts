@@ -1,11 +1,12 @@
 import type { Match } from "./clause.ts";
+import { compileUnit } from "./compile/attribute.ts";
 import { bucketOf } from "./compile/bucket.ts";
 import { isEntitled } from "./compile/clause.ts";
 import { variantFor } from "./compile/flag.ts";
 import { HASH_START, hashFurther, hashText } from "./compile/murmur3.ts";
 import { LOGIC_STEPS_MAX, type Scope } from "./compile/scope.ts";
 import { compileMatch } from "./compile/segment.ts";
-import { compileUnit, shareAt } from "./compile/serve.ts";
+import { shareAt } from "./compile/serve.ts";
 import { type FlagDefinition, type Serve, SHARES } from "./definition.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { secondsOf } from "./logic/variable.ts";

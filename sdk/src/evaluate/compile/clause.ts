@@ -1,12 +1,12 @@
 import type { Clause, Operator } from "../clause.ts";
 import type { TenantFacts } from "../context.ts";
-import { reserved, secondsOf } from "../logic/variable.ts";
+import { secondsOf } from "../logic/variable.ts";
 import { type Block, isInBlock, parseAddress, parseBlock } from "../operator/cidr.ts";
 import { parseInstant } from "../operator/instant.ts";
-import { readerOf, splitPath } from "../operator/path.ts";
 import { REGEX_TEXT_MAX_CHARS, type RegexCompiler } from "../operator/regex.ts";
 import { compareVersions, parseVersion, type Version } from "../operator/semver.ts";
 import { TIMESTAMP_PATH } from "../parse/match.ts";
+import { compileAttribute, compileEquality, compileTest } from "./attribute.ts";
 import type { Predicate, Scope } from "./scope.ts";
 
 /** What clauses need from outside. */
@@ -19,21 +19,17 @@ export interface ClauseTools {
 /** Compiles a clause that `parseMatch` has read. */
 export function compileClause(clause: Clause, tools: ClauseTools): Predicate {
   const holds = compilePositive(clause, tools);
-  return clause.negate ? (scope) => !holds(scope) : holds;
+  return clause.negate ? not(holds) : holds;
+}
+
+function not(holds: Predicate): Predicate {
+  return (scope) => !holds(scope);
 }
 
 /** Whether the tenant is entitled to a feature. */
 export function isEntitled(tenant: TenantFacts | undefined, feature: string): boolean {
   const entitlements = tenant?.entitlements;
   return entitlements !== undefined && Object.hasOwn(entitlements, feature) && Boolean(entitlements[feature]);
-}
-
-/** Compiles what reads an attribute's value. */
-export function compileAttribute(path: string): (scope: Scope) => unknown {
-  if (path === "targetingKey") return ({ context }) => (context as { readonly targetingKey?: unknown }).targetingKey;
-  const names = splitPath(path);
-  const read = readerOf(names);
-  return reserved(names) ?? ((scope) => read(scope.context));
 }
 
 function compilePositive(clause: Clause, tools: ClauseTools): Predicate {
@@ -52,7 +48,8 @@ function compilePositive(clause: Clause, tools: ClauseTools): Predicate {
     };
   }
   if (clause.operator === "BEFORE" || clause.operator === "AFTER") return compileInstants(clause, read);
-  return elementwise(read, TESTS[clause.operator](clause, tools));
+  if (clause.operator === "IN" && values.length === 1 && !clause.ignoreCase) return compileEquality(path, values[0]);
+  return compileTest(path, TESTS[clause.operator](clause, tools));
 }
 
 function any(predicates: readonly Predicate[]): Predicate {
@@ -62,14 +59,6 @@ function any(predicates: readonly Predicate[]): Predicate {
 }
 
 type Test = (value: unknown) => boolean;
-
-/** A value satisfies the test, or one of a list's elements does. */
-function elementwise(read: (scope: Scope) => unknown, test: Test): Predicate {
-  return (scope) => {
-    const value = read(scope);
-    return Array.isArray(value) ? value.some(test) : test(value);
-  };
-}
 
 type Tested = Exclude<Operator, "SEGMENT" | "ENTITLED" | "EXISTS" | "BEFORE" | "AFTER">;
 
@@ -100,8 +89,6 @@ function compileIn(clause: Clause): Test {
     const lower = new Set(values.map(lowerCase));
     return (value: unknown) => (lower as ReadonlySet<unknown>).has(lowerCase(value));
   }
-  const [only] = values;
-  if (values.length === 1) return (value) => value === only;
   if (values.length < SET_MIN_VALUES) return (value) => (values as readonly unknown[]).includes(value);
   const set: ReadonlySet<unknown> = new Set(values);
   return (value) => set.has(value);
@@ -137,11 +124,16 @@ function compileNumber(clause: Clause, compare: (a: number, b: number) => boolea
 }
 
 function compileVersion(clause: Clause, holds: (order: number) => boolean): Test {
-  const wanted = (clause.values ?? []).map(parseVersion).filter((version): version is Version => version !== undefined);
+  const wanted = versionsOf(clause.values);
   return (value) => {
     const version = parseVersion(value);
     return version !== undefined && wanted.some((other) => holds(compareVersions(version, other)));
   };
+}
+
+/** Those that can be read: all of them, in a clause that was parsed. */
+function versionsOf(values: Clause["values"] = []): Version[] {
+  return values.flatMap((value) => parseVersion(value) ?? []);
 }
 
 function compileCidr(clause: Clause): Test {

@@ -1,10 +1,28 @@
-import { type FlagDefinition, type Metadata, type Rule, SHARES, type TenantOverride } from "../definition.ts";
+import {
+  type EntitlementGate,
+  type FlagDefinition,
+  type GroupRange,
+  type Metadata,
+  type Prerequisite,
+  type Rule,
+  SHARES,
+  type TenantOverride,
+} from "../definition.ts";
 import type { Evaluation } from "../evaluation.ts";
 import { firstHashOf } from "./bucket.ts";
 import { isEntitled } from "./clause.ts";
 import { HASH_START, hashFurther, hashText } from "./murmur3.ts";
-import { failure, type Results, resultsOf } from "./result.ts";
-import type { Scope } from "./scope.ts";
+import {
+  defaultResult,
+  failure,
+  missingUnit,
+  offResult,
+  type Place,
+  type ResultSource,
+  resultSource,
+  variantResult,
+} from "./result.ts";
+import type { Predicate, Scope } from "./scope.ts";
 import { type CompiledGroup, compileMatch, type MatchTools } from "./segment.ts";
 import { compileServe, type ServeTools, type Step } from "./serve.ts";
 
@@ -32,32 +50,22 @@ export interface FlagTools extends MatchTools {
 
 /** Compiles a flag. */
 export function compileFlag(flag: FlagDefinition, tools: FlagTools): CompiledFlag {
-  const results = resultsOf(flag, tools.metadata);
-  if (flag.state === "DISABLED") return fixedFlag(flag.key, false, results.callerDefault("DISABLED", "STATE"));
-  if (flag.killed) return fixedFlag(flag.key, false, results.off("DISABLED", "STATE"));
-  const steps = stepsOf(flag, results, tools);
-  const suspended = results.off("DISABLED", "TENANT");
+  const source = resultSource(flag, tools.metadata);
+  if (flag.state === "DISABLED") return fixedFlag(flag.key, false, defaultResult(source, "DISABLED", "STATE"));
+  if (flag.killed) return fixedFlag(flag.key, false, offResult(source, "DISABLED", "STATE"));
+  const steps = stepsOf(source, tools);
+  const suspended = offResult(source, "DISABLED", "TENANT");
   const isStatic = steps.length === 0;
   const { defaultServe } = flag;
-  if (isStatic && (defaultServe === undefined || "variant" in defaultServe)) {
-    const fixed =
-      defaultServe === undefined
-        ? results.callerDefault("DEFAULT", "DEFAULT")
-        : results.variant(defaultServe.variant, "STATIC", "DEFAULT");
-    return { ...fixedFlag(flag.key, true, fixed), suspended };
+  let end = defaultResult(source, "DEFAULT", "DEFAULT");
+  if (defaultServe !== undefined && "variant" in defaultServe) {
+    end = variantResult(source, defaultServe.variant, isStatic ? "STATIC" : "DEFAULT", { layer: "DEFAULT" });
+  } else if (defaultServe !== undefined) {
+    steps.push(compileServe(defaultServe, "DEFAULT", serveTools(source, tools, { layer: "DEFAULT" })));
   }
-  const end = results.callerDefault("DEFAULT", "DEFAULT");
-  if (defaultServe !== undefined) {
-    steps.push(compileServe(defaultServe, "DEFAULT", serveTools(flag, results, tools, { layer: "DEFAULT" })));
-  }
-  return {
-    key: flag.key,
-    isOn: true,
-    suspended,
-    fixed: undefined,
-    decide: decideBy(steps, end),
-    flagMetadata: end.flagMetadata,
-  };
+  if (steps.length === 0) return fixedFlag(flag.key, true, end, suspended);
+  const decide = decideBy(steps, end);
+  return { key: flag.key, isOn: true, suspended, fixed: undefined, decide, flagMetadata: source.flagMetadata };
 }
 
 /** A flag that can't be read: all evaluations fail. */
@@ -65,62 +73,55 @@ export function brokenFlag(key: string, message: string, metadata: Metadata): Co
   return fixedFlag(key, false, failure("PARSE_ERROR", message, metadata));
 }
 
-function fixedFlag(key: string, isOn: boolean, fixed: Evaluation): CompiledFlag {
-  return { key, isOn, suspended: fixed, fixed, decide: () => fixed, flagMetadata: fixed.flagMetadata };
+function fixedFlag(key: string, isOn: boolean, fixed: Evaluation, suspended = fixed): CompiledFlag {
+  return { key, isOn, suspended, fixed, decide: () => fixed, flagMetadata: fixed.flagMetadata };
 }
 
+/** Most flags have a rule or two: those are asked without a loop. */
 function decideBy(steps: readonly Step[], end: Evaluation): (scope: Scope) => Evaluation {
+  const [first, second, ...more] = steps;
+  if (first === undefined) return () => end;
+  if (second === undefined) return decideByOne(first, end);
+  return more.length === 0 ? decideByTwo(first, second, end) : decideByMany([...steps], end);
+}
+
+// Functions of their own: a closure keeps everything that its surroundings hold, and there is one for each flag.
+function decideByOne(step: Step, end: Evaluation): (scope: Scope) => Evaluation {
+  return (scope) => step(scope) ?? end;
+}
+
+function decideByTwo(first: Step, second: Step, end: Evaluation): (scope: Scope) => Evaluation {
+  return (scope) => first(scope) ?? second(scope) ?? end;
+}
+
+function decideByMany(steps: readonly Step[], end: Evaluation): (scope: Scope) => Evaluation {
   return (scope) => {
-    for (const step of steps) {
-      const result = step(scope);
+    for (let index = 0; index < steps.length; index += 1) {
+      const result = steps[index]?.(scope);
       if (result !== undefined) return result;
     }
     return end;
   };
 }
 
-function serveTools(
-  flag: FlagDefinition,
-  results: Results,
-  tools: FlagTools,
-  place: { readonly layer: "OVERRIDE" | "RULE" | "DEFAULT"; readonly ruleId?: string },
-): ServeTools {
-  const bucketBy = flag.bucketBy ?? "targetingKey";
-  return {
-    result: (variant, reason) => results.variant(variant, reason, place.layer, place.ruleId),
-    missingUnit: results.missingUnit(bucketBy),
-    salt: hashFurther(HASH_START, flag.salt),
-    bucketBy,
-    refer: tools.refer,
-  };
+function serveTools(source: ResultSource, tools: FlagTools, place: Place): ServeTools {
+  return { source, place, salt: hashFurther(HASH_START, source.flag.salt), refer: tools.refer };
 }
 
 /** The steps of definition.ts from the prerequisites to the last rule. */
-function stepsOf(flag: FlagDefinition, results: Results, tools: FlagTools): Step[] {
+function stepsOf(source: ResultSource, tools: FlagTools): Step[] {
+  const { prerequisites = [], entitlement, group, rules = [] } = source.flag;
   const steps: Step[] = [];
-  if (flag.prerequisites !== undefined && flag.prerequisites.length > 0) {
-    steps.push(prerequisiteStep(flag.prerequisites, results, tools));
-  }
-  if (tools.overrides.size > 0) steps.push(overrideStep(flag, results, tools));
-  if (flag.entitlement !== undefined) {
-    const { feature, otherwise } = flag.entitlement;
-    const closed =
-      otherwise === undefined
-        ? results.off("TARGETING_MATCH", "ENTITLEMENT")
-        : results.variant(otherwise, "TARGETING_MATCH", "ENTITLEMENT");
-    steps.push(({ tenant }) => (isEntitled(tenant, feature) ? undefined : closed));
-  }
-  if (flag.group !== undefined) steps.push(groupStep(flag.group, results, tools));
-  for (const rule of flag.rules ?? []) steps.push(ruleStep(flag, rule, results, tools));
+  if (prerequisites.length > 0) steps.push(prerequisiteStep(prerequisites, source, tools));
+  if (tools.overrides.size > 0) steps.push(overrideStep(source, tools));
+  if (entitlement !== undefined) steps.push(entitlementStep(entitlement, source));
+  if (group !== undefined) steps.push(groupStep(group, source, tools));
+  for (const rule of rules) steps.push(ruleStep(rule, source, tools));
   return steps;
 }
 
-function prerequisiteStep(
-  prerequisites: NonNullable<FlagDefinition["prerequisites"]>,
-  results: Results,
-  tools: FlagTools,
-): Step {
-  const unmet = results.off("TARGETING_MATCH", "PREREQUISITE");
+function prerequisiteStep(prerequisites: readonly Prerequisite[], source: ResultSource, tools: FlagTools): Step {
+  const unmet = offResult(source, "TARGETING_MATCH", "PREREQUISITE");
   const wanted = prerequisites.map(({ flag, variants }) => ({ flag: tools.flag(flag), variants }));
   return (scope) => {
     for (const { flag, variants } of wanted) {
@@ -141,8 +142,8 @@ export function variantFor(flag: CompiledFlag, scope: Scope): string | undefined
   return variant;
 }
 
-function overrideStep(flag: FlagDefinition, results: Results, tools: FlagTools): Step {
-  const serve = serveTools(flag, results, tools, { layer: "OVERRIDE" });
+function overrideStep(source: ResultSource, tools: FlagTools): Step {
+  const serve = serveTools(source, tools, { layer: "OVERRIDE" });
   // Compiled when first met: a node knows the overrides of all tenants and serves few of them.
   const compiled = new WeakMap<TenantOverride, Step>();
   return (scope) => {
@@ -158,27 +159,42 @@ function overrideStep(flag: FlagDefinition, results: Results, tools: FlagTools):
   };
 }
 
-function groupStep(range: NonNullable<FlagDefinition["group"]>, results: Results, tools: FlagTools): Step {
+function entitlementStep({ feature, otherwise }: EntitlementGate, source: ResultSource): Step {
+  const closed =
+    otherwise === undefined
+      ? offResult(source, "TARGETING_MATCH", "ENTITLEMENT")
+      : variantResult(source, otherwise, "TARGETING_MATCH", { layer: "ENTITLEMENT" });
+  return ({ tenant }) => (isEntitled(tenant, feature) ? undefined : closed);
+}
+
+function groupStep(range: GroupRange, source: ResultSource, tools: FlagTools): Step {
   const group = tools.group(range.group);
   const from = firstHashOf(range.from, SHARES);
   const to = firstHashOf(range.to, SHARES);
-  const outside = results.off("TARGETING_MATCH", "GROUP");
+  const outside = offResult(source, "TARGETING_MATCH", "GROUP");
   return (scope) => {
     const { salt, bucketBy, unit } = group();
     const text = unit(scope);
-    if (text === undefined) return results.missingUnit(bucketBy);
+    if (text === undefined) return missingUnit(source, bucketBy);
     const hash = hashText(salt, text);
     return hash >= from && hash < to ? undefined : outside;
   };
 }
 
-function ruleStep(flag: FlagDefinition, rule: Rule, results: Results, tools: FlagTools): Step {
-  const serve = compileServe(
-    rule.serve,
-    "TARGETING_MATCH",
-    serveTools(flag, results, tools, { layer: "RULE", ruleId: rule.id }),
-  );
-  if (rule.match === undefined) return serve;
-  const matches = compileMatch(rule.match, tools);
+function ruleStep(rule: Rule, source: ResultSource, tools: FlagTools): Step {
+  const place: Place = { layer: "RULE", ruleId: rule.id };
+  if ("variant" in rule.serve && rule.match !== undefined) {
+    const result = variantResult(source, rule.serve.variant, "TARGETING_MATCH", place);
+    return serveResultIf(compileMatch(rule.match, tools), result);
+  }
+  const serve = compileServe(rule.serve, "TARGETING_MATCH", serveTools(source, tools, place));
+  return rule.match === undefined ? serve : serveIf(compileMatch(rule.match, tools), serve);
+}
+
+function serveResultIf(matches: Predicate, result: Evaluation): Step {
+  return (scope) => (matches(scope) ? result : undefined);
+}
+
+function serveIf(matches: Predicate, serve: Step): Step {
   return (scope) => (matches(scope) ? serve(scope) : undefined);
 }

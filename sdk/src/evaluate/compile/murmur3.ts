@@ -42,23 +42,39 @@ export function hashFurther(from: HashState, text: string): HashState {
 
 /** The hash of the state's text and the given one, as an unsigned number of 32 bits. */
 export function hashText(from: HashState, text: string): number {
+  const end = text.length;
   let hash = from.hash;
   let tail = from.tail;
   let tailBits = from.tailBits;
-  for (let index = 0; index < text.length; index += 1) {
+  let index = 0;
+  let seen = 0;
+  // To the end of the block that the state has begun, then whole blocks, then the rest: all as long as it is ASCII.
+  for (; tailBits > 0 && index < end; index += 1) {
     const code = text.charCodeAt(index);
-    if (code >= 0x80) {
-      const here = { hash, tail, tailBits, bytes: from.bytes + index };
-      return finish(hashFurther(here, text.slice(index)));
-    }
+    seen |= code;
     tail |= code << tailBits;
-    if (tailBits === 24) {
+    tailBits = (tailBits + 8) & 31;
+    if (tailBits === 0) {
       hash = mixBlock(hash, tail);
       tail = 0;
-      tailBits = 0;
-    } else tailBits += 8;
+    }
   }
-  return mixEnd(hash, tail, from.bytes + text.length);
+  for (; index + 4 <= end; index += 4) {
+    const a = text.charCodeAt(index);
+    const b = text.charCodeAt(index + 1);
+    const c = text.charCodeAt(index + 2);
+    const d = text.charCodeAt(index + 3);
+    seen |= a | b | c | d;
+    hash = mixBlock(hash, a | (b << 8) | (c << 16) | (d << 24));
+  }
+  for (; index < end; index += 1) {
+    const code = text.charCodeAt(index);
+    seen |= code;
+    tail |= code << tailBits;
+    tailBits += 8;
+  }
+  if (seen >= 0x80) return finish(hashFurther(from, text));
+  return mixEnd(hash, tail, from.bytes + end);
 }
 
 function finish(state: HashState): number {

@@ -1,36 +1,55 @@
 import type { FlagDefinition, Metadata } from "../definition.ts";
 import type { Evaluation, EvaluationErrorCode, EvaluationReason, Layer } from "../evaluation.ts";
 
-/** Makes a flag's results: once, when it is compiled. */
-export interface Results {
-  variant(name: string, reason: EvaluationReason, layer: Layer, ruleId?: string): Evaluation;
-  /** The off variant, or the caller's default if the flag has none. */
-  off(reason: EvaluationReason, layer: Layer): Evaluation;
-  callerDefault(reason: EvaluationReason, layer: Layer): Evaluation;
-  /** The context has nothing to bucket by. */
-  missingUnit(path: string): Evaluation;
+/** What a flag's results are made of. They are made once, when the flag is compiled. */
+export interface ResultSource {
+  readonly flag: FlagDefinition;
+  /** The set's and the flag's; where both have a name, the flag's. */
+  readonly flagMetadata: Metadata;
 }
 
-/** The results of a flag. Its own metadata go before the set's. */
-export function resultsOf(flag: FlagDefinition, setMetadata: Metadata): Results {
-  const flagMetadata = Object.freeze({ ...setMetadata, ...flag.metadata });
-  const results: Results = {
-    variant(name, reason, layer, ruleId) {
-      const value = Object.hasOwn(flag.variants, name) ? flag.variants[name] : undefined;
-      if (value === undefined) {
-        return failure("GENERAL", `The flag "${flag.key}" has no variant "${name}"`, flagMetadata);
-      }
-      return freeze({ value, variant: name, reason, layer, ruleId, flagMetadata });
-    },
-    off(reason, layer) {
-      if (flag.offVariant !== undefined) return results.variant(flag.offVariant, reason, layer);
-      return results.callerDefault(reason === "DISABLED" ? reason : "DEFAULT", layer);
-    },
-    callerDefault: (reason, layer) => freeze({ reason, layer, flagMetadata }),
-    missingUnit: (path) =>
-      failure("TARGETING_KEY_MISSING", `The context has no text or number at "${path}"`, flagMetadata),
-  };
-  return results;
+/** Where in a flag a result comes from. */
+export interface Place {
+  readonly layer: Layer;
+  readonly ruleId?: string;
+}
+
+/** The source of a flag's results. */
+export function resultSource(flag: FlagDefinition, setMetadata: Metadata): ResultSource {
+  const flagMetadata = flag.metadata === undefined ? setMetadata : Object.freeze({ ...setMetadata, ...flag.metadata });
+  return { flag, flagMetadata };
+}
+
+/** One of the flag's variants. */
+export function variantResult(
+  source: ResultSource,
+  variant: string,
+  reason: EvaluationReason,
+  place: Place,
+): Evaluation {
+  const { flag, flagMetadata } = source;
+  const value = Object.hasOwn(flag.variants, variant) ? flag.variants[variant] : undefined;
+  if (value === undefined) {
+    return failure("GENERAL", `The flag "${flag.key}" has no variant "${variant}"`, flagMetadata);
+  }
+  return freeze({ value, variant, reason, ...place, flagMetadata });
+}
+
+/** The off variant, or the caller's default if the flag has none. */
+export function offResult(source: ResultSource, reason: EvaluationReason, layer: Layer): Evaluation {
+  const { offVariant } = source.flag;
+  if (offVariant !== undefined) return variantResult(source, offVariant, reason, { layer });
+  return defaultResult(source, reason === "DISABLED" ? reason : "DEFAULT", layer);
+}
+
+/** The caller's default. */
+export function defaultResult({ flagMetadata }: ResultSource, reason: EvaluationReason, layer: Layer): Evaluation {
+  return freeze({ reason, layer, flagMetadata });
+}
+
+/** The context has nothing to bucket by. */
+export function missingUnit({ flagMetadata }: ResultSource, path: string): Evaluation {
+  return failure("TARGETING_KEY_MISSING", `The context has no text or number at "${path}"`, flagMetadata);
 }
 
 /** An evaluation that failed: callers get their default. */

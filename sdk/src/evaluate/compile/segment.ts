@@ -3,10 +3,11 @@ import type { GroupDefinition, SegmentDefinition } from "../definition.ts";
 import { compileLogic, type Refer } from "../logic/compile.ts";
 import type { Expression } from "../logic/expression.ts";
 import { isTruthy } from "../logic/truthy.ts";
-import { type ClauseTools, compileAttribute, compileClause } from "./clause.ts";
+import { compileAttribute, compileUnit } from "./attribute.ts";
+import { type ClauseTools, compileClause } from "./clause.ts";
 import { HASH_START, type HashState, hashFurther } from "./murmur3.ts";
 import { Fault, type Predicate, type Scope } from "./scope.ts";
-import { compileUnit } from "./serve.ts";
+import { bucketPath } from "./serve.ts";
 
 /** Who is in a segment by name. */
 export interface Members {
@@ -32,12 +33,22 @@ export function compileMatch(match: Match, tools: MatchTools): Predicate {
     const expression = compileLogic(match.logic, tools.refer);
     return (scope) => isTruthy(expression(scope.context, scope));
   }
-  const clauses = match.clauses.map((clause) => compileClause(clause, tools));
-  const [first, second] = clauses;
+  return all(match.clauses.map((clause) => compileClause(clause, tools)));
+}
+
+function all(predicates: readonly Predicate[]): Predicate {
+  const [first, second, ...more] = predicates;
   if (first === undefined) return () => true;
   if (second === undefined) return first;
-  if (clauses.length === 2) return (scope) => first(scope) && second(scope);
-  return (scope) => clauses.every((clause) => clause(scope));
+  return more.length === 0 ? both(first, second) : every(predicates);
+}
+
+function both(first: Predicate, second: Predicate): Predicate {
+  return (scope) => first(scope) && second(scope);
+}
+
+function every(predicates: readonly Predicate[]): Predicate {
+  return (scope) => predicates.every((predicate) => predicate(scope));
 }
 
 /** Compiles a segment. `members` gives its membership at the time of an evaluation. */
@@ -74,7 +85,7 @@ export interface CompiledGroup {
 
 /** Compiles a group. */
 export function compileGroup(group: GroupDefinition): CompiledGroup {
-  const bucketBy = group.bucketBy ?? "targetingKey";
+  const bucketBy = bucketPath(group);
   return { salt: hashFurther(HASH_START, group.salt), bucketBy, unit: compileUnit(bucketBy) };
 }
 

@@ -1,10 +1,12 @@
+import type { JsonLogic } from "../clause.ts";
 import { type Ramp, type RampStep, type Serve, SHARES, type WeightedVariant } from "../definition.ts";
 import type { Evaluation, EvaluationReason } from "../evaluation.ts";
 import { compileLogic, type Refer } from "../logic/compile.ts";
 import { secondsOf } from "../logic/variable.ts";
+import { compileUnit } from "./attribute.ts";
 import { bucketOf, firstHashOf } from "./bucket.ts";
-import { compileAttribute } from "./clause.ts";
 import { type HashState, hashText } from "./murmur3.ts";
+import { missingUnit, type Place, type ResultSource, variantResult } from "./result.ts";
 import type { Scope } from "./scope.ts";
 
 /** Gives a result, or undefined when it leaves the decision to the next step. */
@@ -12,17 +14,16 @@ export type Step = (scope: Scope) => Evaluation | undefined;
 
 /** What serving needs of its flag and of its place in it. */
 export interface ServeTools {
-  readonly result: (variant: string, reason: EvaluationReason) => Evaluation;
-  readonly missingUnit: Evaluation;
+  readonly source: ResultSource;
+  readonly place: Place;
   readonly salt: HashState;
-  readonly bucketBy: string;
   readonly refer: Refer;
 }
 
 /** Compiles what is served. `fixedReason` is the reason of a variant that is served alone. */
 export function compileServe(serve: Serve, fixedReason: EvaluationReason, tools: ServeTools): Step {
   if ("variant" in serve) {
-    const result = tools.result(serve.variant, fixedReason);
+    const result = variantResult(tools.source, serve.variant, fixedReason, tools.place);
     return () => result;
   }
   if ("split" in serve) return compileSplit(serve.split, tools);
@@ -30,14 +31,9 @@ export function compileServe(serve: Serve, fixedReason: EvaluationReason, tools:
   return compileChoice(serve.logic, tools);
 }
 
-/** Compiles what gives the text to bucket by: a non-empty string or a number. Undefined when the context has neither there. */
-export function compileUnit(path: string): (scope: Scope) => string | undefined {
-  const read = compileAttribute(path);
-  return (scope) => {
-    const value = read(scope);
-    if (typeof value === "string") return value === "" ? undefined : value;
-    return typeof value === "number" ? String(value) : undefined;
-  };
+/** The attribute that a flag buckets by. */
+export function bucketPath(flag: { readonly bucketBy?: string }): string {
+  return flag.bucketBy ?? "targetingKey";
 }
 
 /** The share of a ramp at a time, in whole seconds. */
@@ -56,39 +52,48 @@ function between(before: RampStep, after: RampStep, now: number): number {
   return before.share + Math.trunc(((after.share - before.share) * (now - before.at)) / (after.at - before.at));
 }
 
-function compileSplit(split: readonly WeightedVariant[], tools: ServeTools): Step {
+function compileSplit(split: readonly WeightedVariant[], { source, place, salt }: ServeTools): Step {
   const total = split.reduce((sum, { weight }) => sum + weight, 0);
   let sum = 0;
   const ends = split.map(({ weight }) => {
     sum += weight;
     return firstHashOf(sum, total);
   });
-  const results = split.map(({ variant }) => tools.result(variant, "SPLIT"));
-  const unit = compileUnit(tools.bucketBy);
+  const results = split.map(({ variant }) => variantResult(source, variant, "SPLIT", place));
+  return chooseByHash(source, salt, ends, results);
+}
+
+function chooseByHash(
+  source: ResultSource,
+  salt: HashState,
+  ends: readonly number[],
+  results: readonly Evaluation[],
+): Step {
+  const unit = compileUnit(bucketPath(source.flag));
   return (scope) => {
     const text = unit(scope);
-    if (text === undefined) return tools.missingUnit;
-    const hash = hashText(tools.salt, text);
+    if (text === undefined) return missingUnit(source, bucketPath(source.flag));
+    const hash = hashText(salt, text);
     let index = 0;
     while (hash >= (ends[index] ?? 0)) index += 1;
     return results[index];
   };
 }
 
-function compileRamp(ramp: Ramp, tools: ServeTools): Step {
-  const reached = tools.result(ramp.variant, "SPLIT");
-  const otherwise = ramp.otherwise === undefined ? undefined : tools.result(ramp.otherwise, "SPLIT");
-  const unit = compileUnit(tools.bucketBy);
+function compileRamp({ variant, otherwise, steps }: Ramp, { source, place, salt }: ServeTools): Step {
+  const reached = variantResult(source, variant, "SPLIT", place);
+  const unreached = otherwise === undefined ? undefined : variantResult(source, otherwise, "SPLIT", place);
+  const unit = compileUnit(bucketPath(source.flag));
   return (scope) => {
     const text = unit(scope);
-    if (text === undefined) return tools.missingUnit;
-    const bucket = bucketOf(hashText(tools.salt, text), SHARES);
-    return bucket < shareAt(ramp.steps, secondsOf(scope.nowMs)) ? reached : otherwise;
+    if (text === undefined) return missingUnit(source, bucketPath(source.flag));
+    const bucket = bucketOf(hashText(salt, text), SHARES);
+    return bucket < shareAt(steps, secondsOf(scope.nowMs)) ? reached : unreached;
   };
 }
 
-function compileChoice(logic: Parameters<typeof compileLogic>[0], tools: ServeTools): Step {
-  const expression = compileLogic(logic, tools.refer);
+function compileChoice(logic: JsonLogic, { source, place, refer }: ServeTools): Step {
+  const expression = compileLogic(logic, refer);
   const results = new Map<string, Evaluation>();
   return (scope) => {
     const chosen = expression(scope.context, scope);
@@ -96,7 +101,7 @@ function compileChoice(logic: Parameters<typeof compileLogic>[0], tools: ServeTo
     const variant = String(chosen);
     const known = results.get(variant);
     if (known !== undefined) return known;
-    const result = tools.result(variant, "TARGETING_MATCH");
+    const result = variantResult(source, variant, "TARGETING_MATCH", place);
     // Names that are no variants come from contexts, and there is no end to them.
     if (result.errorCode === undefined) results.set(variant, result);
     return result;

@@ -41,7 +41,7 @@ export function readerOf(names: readonly string[]): Read {
 
 function readName(name: string): Read {
   // Own properties need to be told from inherited ones only for the names that can be inherited.
-  if (INHERITED.some((prototype) => name in prototype)) {
+  if (isInheritable(name)) {
     return (from) =>
       from !== undefined && from !== null && Object.hasOwn(from, name) ? readOwn(from, name) : undefined;
   }
@@ -51,6 +51,11 @@ function readName(name: string): Read {
 function readOwn(from: NonNullable<unknown>, name: string): unknown {
   const value = (from as Readonly<Record<string, unknown>>)[name];
   return typeof value === "function" ? undefined : value;
+}
+
+/** Whether values of JSON inherit something of that name. */
+export function isInheritable(name: string): boolean {
+  return INHERITED.some((prototype) => name in prototype);
 }
 
 /** What values of JSON inherit from. */

@@ -118,7 +118,8 @@ export function parseList<Item>(
   if (!Array.isArray(value)) return addProblem(parsing, path, "must be a list");
   if (value.length > list.max) return addProblem(parsing, path, `must have at most ${list.max} entries`);
   const items = value.map((item: unknown, index) => list.parse(`${path}[${index}]`, item));
-  return items.filter((item) => item !== undefined);
+  // A filtered list has room for more, and there are many lists.
+  return items.includes(undefined) ? items.filter((item) => item !== undefined) : (items as Item[]);
 }
 
 /** Takes a value for JSON: a frozen copy of it, which nothing can change later. */

@@ -26,14 +26,23 @@ export function referencesOfFlag(flag: FlagDefinition): References {
   }
   if (flag.defaultServe !== undefined) addServe(found, flag.defaultServe);
   const flags = (flag.prerequisites ?? []).map((prerequisite) => prerequisite.flag);
-  return { flags, groups: flag.group === undefined ? [] : [flag.group.group], ...found };
+  const groups = flag.group === undefined ? [] : [flag.group.group];
+  return lean({ flags, groups, segments: found.segments, steps: found.steps });
 }
 
 /** What a segment refers to. */
 export function referencesOfSegment(segment: SegmentDefinition): References {
   const found: Found = { segments: [], steps: 1 };
   for (const match of segment.matches ?? []) addMatch(found, match);
-  return { flags: [], groups: [], ...found };
+  return lean({ flags: [], groups: [], segments: found.segments, steps: found.steps });
+}
+
+const NONE: readonly string[] = [];
+
+/** Most documents refer to nothing, and there are many: all of them share one empty list. */
+function lean({ flags, segments, groups, steps }: References): References {
+  const shared = (keys: readonly string[]) => (keys.length === 0 ? NONE : keys);
+  return { flags: shared(flags), segments: shared(segments), groups: shared(groups), steps };
 }
 
 /** The variants that serving may give, as far as they are written down. */

@@ -10,8 +10,9 @@ export interface FlagSlot {
   definition: FlagDefinition | undefined;
   compiled: CompiledFlag | undefined;
   references: References;
-  overrides: Map<string, TenantOverride>;
-  readonly users: Set<FlagSlot | SegmentSlot>;
+  /** By tenant. */
+  overrides: ReadonlyMap<string, TenantOverride>;
+  users: ReadonlySet<FlagSlot | SegmentSlot>;
 }
 
 /** A segment's place. */
@@ -22,7 +23,7 @@ export interface SegmentSlot {
   compiled: CompiledSegment | undefined;
   references: References;
   members: { readonly included: Set<string>; readonly excluded: Set<string> } | undefined;
-  readonly users: Set<FlagSlot | SegmentSlot>;
+  users: ReadonlySet<FlagSlot | SegmentSlot>;
 }
 
 /** A group's place. */
@@ -31,7 +32,7 @@ export interface GroupSlot {
   readonly key: string;
   definition: GroupDefinition | undefined;
   compiled: CompiledGroup | undefined;
-  readonly users: Set<FlagSlot | SegmentSlot>;
+  users: ReadonlySet<FlagSlot | SegmentSlot>;
 }
 
 export type AnySlot = FlagSlot | SegmentSlot | GroupSlot;
@@ -44,6 +45,10 @@ export interface Slots {
 }
 
 export const NO_REFERENCES: References = { flags: [], segments: [], groups: [], steps: 0 };
+
+// Most flags have neither: an empty map and an empty set for each of them would be a good part of all memory.
+const NO_OVERRIDES: ReadonlyMap<string, TenantOverride> = new Map();
+const NO_USERS: ReadonlySet<FlagSlot | SegmentSlot> = new Set();
 
 /** No places yet. */
 export function createSlots(): Slots {
@@ -58,8 +63,8 @@ export function flagSlot(slots: Slots, key: string): FlagSlot {
     definition: undefined,
     compiled: undefined,
     references: NO_REFERENCES,
-    overrides: new Map(),
-    users: new Set(),
+    overrides: NO_OVERRIDES,
+    users: NO_USERS,
   }));
 }
 
@@ -72,7 +77,7 @@ export function segmentSlot(slots: Slots, key: string): SegmentSlot {
     compiled: undefined,
     references: NO_REFERENCES,
     members: undefined,
-    users: new Set(),
+    users: NO_USERS,
   }));
 }
 
@@ -83,7 +88,7 @@ export function groupSlot(slots: Slots, key: string): GroupSlot {
     key,
     definition: undefined,
     compiled: undefined,
-    users: new Set(),
+    users: NO_USERS,
   }));
 }
 
@@ -93,7 +98,7 @@ export function define(
   slot: FlagSlot | SegmentSlot,
   definition: FlagSlot["definition"] | SegmentSlot["definition"],
 ): void {
-  for (const used of usedBy(slots, slot)) used.users.delete(slot);
+  for (const used of usedBy(slots, slot)) (used.users as Set<FlagSlot | SegmentSlot>).delete(slot);
   if (slot.kind === "flag") {
     slot.definition = definition as FlagDefinition | undefined;
     slot.references = slot.definition === undefined ? NO_REFERENCES : referencesOfFlag(slot.definition);
@@ -101,7 +106,18 @@ export function define(
     slot.definition = definition as SegmentDefinition | undefined;
     slot.references = slot.definition === undefined ? NO_REFERENCES : referencesOfSegment(slot.definition);
   }
-  for (const used of usedBy(slots, slot)) used.users.add(slot);
+  for (const used of usedBy(slots, slot)) {
+    if (used.users === NO_USERS) used.users = new Set();
+    (used.users as Set<FlagSlot | SegmentSlot>).add(slot);
+  }
+}
+
+/** Gives a flag another override for a tenant, or takes its one away. */
+export function override(slot: FlagSlot, tenant: string, definition: TenantOverride | undefined): void {
+  if (slot.overrides === NO_OVERRIDES) slot.overrides = new Map();
+  const overrides = slot.overrides as Map<string, TenantOverride>;
+  if (definition === undefined) overrides.delete(tenant);
+  else overrides.set(tenant, definition);
 }
 
 /** Those that refer to one of these. */

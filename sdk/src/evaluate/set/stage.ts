@@ -7,6 +7,7 @@ import {
   flagSlot,
   type GroupSlot,
   groupSlot,
+  override,
   type SegmentSlot,
   type Slots,
   segmentSlot,
@@ -101,15 +102,15 @@ function stageOverrides(
   staged: Staged,
   undo: (() => void)[],
 ): void {
-  const put = (flag: string, tenant: string, override: TenantOverride | undefined) => {
+  const put = (flag: string, tenant: string, definition: TenantOverride | undefined) => {
     const slot = flagSlot(slots, flag);
     const old = slot.overrides.get(tenant);
     const had = slot.overrides.size > 0;
     undo.push(() => {
-      setOverride(slot, tenant, old);
+      override(slot, tenant, old);
       dropVacant(slots, slot);
     });
-    setOverride(slot, tenant, override);
+    override(slot, tenant, definition);
     staged.overridden.add(slot);
     if (had !== slot.overrides.size > 0 && slot.definition !== undefined) staged.flags.add(slot);
   };
@@ -118,10 +119,5 @@ function stageOverrides(
     if (isGone) for (const tenant of [...slot.overrides.keys()]) put(slot.key, tenant, undefined);
   }
   for (const { flag, tenant } of changes.overrides?.delete ?? []) put(flag, tenant, undefined);
-  for (const override of parsed.overrides) put(override.flag, override.tenant, override);
-}
-
-function setOverride(slot: FlagSlot, tenant: string, override: TenantOverride | undefined): void {
-  if (override === undefined) slot.overrides.delete(tenant);
-  else slot.overrides.set(tenant, override);
+  for (const definition of parsed.overrides) put(definition.flag, definition.tenant, definition);
 }
