@@ -52,7 +52,7 @@ async function compareMemory(bench: Bench, flags: number, engines: Map<string, F
     async () => {
       const before = heapBytes();
       engines.set(name, await make(flags));
-      return { MiB: (heapBytes() - before) / 2 ** 20 };
+      return { MiB: Math.max(0, heapBytes() - before) / 2 ** 20 };
     },
   ]);
   await bench.compare(Object.fromEntries(candidates), { ratioTo: `memory: ${OURS}`, rounds: 1, warmUp: false });

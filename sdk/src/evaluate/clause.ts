@@ -11,7 +11,8 @@ export type Match = { readonly clauses: readonly Clause[] } | { readonly logic: 
 export type JsonLogic = JsonValue;
 
 /**
- * Holds when the attribute's value satisfies the operator with one of `values`. An array satisfies it when one of its elements does.
+ * Holds when the attribute's value satisfies the operator with one of `values`. A list satisfies it when one of its elements does, but
+ * for versions, which are compared alone.
  * A value of another type than the operator's, or no value at all, satisfies nothing. `negate` turns the result around: a negated
  * clause holds for a missing attribute.
  */
@@ -64,3 +65,12 @@ export const OPERATORS = [
   "SEGMENT",
   "ENTITLED",
 ] as const;
+
+/** Operators that no list satisfies. */
+export const SINGLE_VALUED: ReadonlySet<Operator> = new Set<Operator>([
+  "SEMVER_EQUAL",
+  "SEMVER_LESS",
+  "SEMVER_LESS_OR_EQUAL",
+  "SEMVER_GREATER",
+  "SEMVER_GREATER_OR_EQUAL",
+]);

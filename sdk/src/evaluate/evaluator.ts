@@ -5,6 +5,7 @@ import type { EvaluationContext, TenantFacts } from "./context.ts";
 import type { FlagDefinition, Metadata } from "./definition.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { type Explanation, explainFlag } from "./explain.ts";
+import { type Lowered, type LoweredFlag, lowerFlag, lowerSet } from "./flagd/lower.ts";
 import type { RegexCompiler } from "./operator/regex.ts";
 import { type Applied, type ApplyMode, applyChanges } from "./set/apply.ts";
 import type { FlagChanges } from "./set/changes.ts";
@@ -22,6 +23,13 @@ export interface Evaluator {
   evaluate(key: string, context: EvaluationContext, tenant: TenantFacts | undefined, nowMs: number): Evaluation;
   /** Evaluates a flag and tells how it came to the result. */
   explain(key: string, context: EvaluationContext, tenant: TenantFacts | undefined, nowMs: number): Explanation;
+  /**
+   * The whole set in flagd's JSON, as one tenant sees it: overrides, entitlements and what rules say of the tenant are decided, segments and
+   * prerequisites stand where they are referred to. flagd's evaluators give the same values and variants for it as `evaluate`.
+   */
+  lower(tenant: TenantFacts | undefined): Lowered;
+  /** The same for one flag. */
+  lowerFlag(key: string, tenant: TenantFacts | undefined): LoweredFlag;
   /** A flag as it was put; undefined when there is none, or none that can be read. */
   definition(key: string): FlagDefinition | undefined;
   /** The keys of all flags, also of those that can't be read. */
@@ -55,6 +63,8 @@ export function createEvaluator(options: EvaluatorOptions = {}): Evaluator {
     apply: (changes, mode) => applyChanges(state, changes, mode),
     evaluate,
     explain,
+    lower: (tenant) => lowerSet(state, tenant),
+    lowerFlag: (key, tenant) => lowerFlag(state, key, tenant),
     definition: (key) => state.slots.flags.get(key)?.definition,
     keys: () => state.compiled.keys(),
     get size() {

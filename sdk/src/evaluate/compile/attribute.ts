@@ -18,6 +18,14 @@ export function compileTest(path: string, test: Test): Predicate {
   return name === undefined ? testRead(compileAttribute(path), test) : testPlain(name, test);
 }
 
+/** Compiles a test of an attribute that no list passes. */
+export function compileSingleTest(path: string, test: Test): Predicate {
+  const name = plainName(path);
+  if (name !== undefined) return (scope) => test((scope.context as Attributes)[name]);
+  const read = compileAttribute(path);
+  return (scope) => test(read(scope));
+}
+
 type Test = (value: unknown) => boolean;
 
 function testRead(read: (scope: Scope) => unknown, test: Test): Predicate {

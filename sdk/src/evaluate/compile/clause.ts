@@ -1,4 +1,4 @@
-import type { Clause, Operator } from "../clause.ts";
+import { type Clause, type Operator, SINGLE_VALUED } from "../clause.ts";
 import type { TenantFacts } from "../context.ts";
 import { secondsOf } from "../logic/variable.ts";
 import { type Block, isInBlock, parseAddress, parseBlock } from "../operator/cidr.ts";
@@ -6,7 +6,7 @@ import { parseInstant } from "../operator/instant.ts";
 import { REGEX_TEXT_MAX_CHARS, type RegexCompiler } from "../operator/regex.ts";
 import { compareVersions, parseVersion, type Version } from "../operator/semver.ts";
 import { TIMESTAMP_PATH } from "../parse/match.ts";
-import { compileAttribute, compileEquality, compileTest } from "./attribute.ts";
+import { compileAttribute, compileEquality, compileSingleTest, compileTest } from "./attribute.ts";
 import type { Predicate, Scope } from "./scope.ts";
 
 /** What clauses need from outside. */
@@ -49,7 +49,8 @@ function compilePositive(clause: Clause, tools: ClauseTools): Predicate {
   }
   if (clause.operator === "BEFORE" || clause.operator === "AFTER") return compileInstants(clause, read);
   if (clause.operator === "IN" && values.length === 1 && !clause.ignoreCase) return compileEquality(path, values[0]);
-  return compileTest(path, TESTS[clause.operator](clause, tools));
+  const test = TESTS[clause.operator](clause, tools);
+  return SINGLE_VALUED.has(clause.operator) ? compileSingleTest(path, test) : compileTest(path, test);
 }
 
 function any(predicates: readonly Predicate[]): Predicate {

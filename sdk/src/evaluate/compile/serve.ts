@@ -38,18 +38,19 @@ export function bucketPath(flag: { readonly bucketBy?: string }): string {
 
 /** The share of a ramp at a time, in whole seconds. */
 export function shareAt(steps: readonly RampStep[], seconds: number): number {
-  const now = seconds * 1_000;
   let before: RampStep | undefined;
   for (const step of steps) {
-    if (now < step.at) return before === undefined ? step.share : between(before, step, now);
+    if (seconds * 1_000 < step.at) return before === undefined ? step.share : shareBetween(before, step, seconds);
     before = step;
   }
   return before?.share ?? 0;
 }
 
-function between(before: RampStep, after: RampStep, now: number): number {
-  // Rounded towards the earlier share, so that each share is reached at its step and not before.
-  return before.share + Math.trunc(((after.share - before.share) * (now - before.at)) / (after.at - before.at));
+/** Counted from the earlier step and rounded towards its share, all in whole numbers, so that each evaluator comes to the same. */
+function shareBetween(before: RampStep, after: RampStep, seconds: number): number {
+  const part = (after.share - before.share) * (seconds - before.at / 1_000);
+  const span = (after.at - before.at) / 1_000;
+  return before.share + (part - (part % span)) / span;
 }
 
 function compileSplit(split: readonly WeightedVariant[], { source, place, salt }: ServeTools): Step {

@@ -1,28 +1,18 @@
-import { INVALID_ARGUMENTS, NOT_A_NUMBER, type Operation } from "./expression.ts";
-
-/** The operators that compare. With three arguments the one in the middle is compared with both others. */
-export const COMPARISON: Readonly<Record<string, Operation>> = {
-  "===": chain((a, b) => a === b),
-  "!==": chain((a, b) => a !== b),
-  "==": chain(equals),
-  "!=": chain((a, b) => !equals(a, b)),
-  "<": chain(inOrder((a, b) => a < b)),
-  "<=": chain(inOrder((a, b) => a <= b)),
-  ">": chain(inOrder((a, b) => a > b)),
-  ">=": chain(inOrder((a, b) => a >= b)),
-};
+import { NOT_A_NUMBER } from "./expression.ts";
 
 type Compare = (a: unknown, b: unknown) => boolean;
 
-function chain(compare: Compare): Operation {
-  return (args) => {
-    if (args.length < 2) throw INVALID_ARGUMENTS;
-    for (let index = 1; index < args.length; index += 1) {
-      if (!compare(args[index - 1], args[index])) return false;
-    }
-    return true;
-  };
-}
+/** The operators that compare two values. */
+export const COMPARISON: Readonly<Record<string, Compare>> = {
+  "===": (a, b) => a === b,
+  "!==": (a, b) => a !== b,
+  "==": equals,
+  "!=": (a, b) => !equals(a, b),
+  "<": inOrder((a, b) => a < b),
+  "<=": inOrder((a, b) => a <= b),
+  ">": inOrder((a, b) => a > b),
+  ">=": inOrder((a, b) => a >= b),
+};
 
 /** Texts and null equal only their like; everything else is compared as numbers, so that 1 equals "1" and true. */
 function equals(a: unknown, b: unknown): boolean {

@@ -27,7 +27,7 @@ export function compileLogic(logic: JsonValue, refer: Refer): Expression {
 }
 
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map<string, Operation>([
-  ...Object.entries({ ...ARITHMETIC, ...COMPARISON, ...TEXT }),
+  ...Object.entries({ ...ARITHMETIC, ...TEXT }),
   ["fractional", fractional],
   ["missing", (paths, data, scope) => missing(paths, data, scope)],
   [
@@ -42,31 +42,28 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map<string, Operation>([
 
 type CompilePart = (part: JsonValue) => Expression;
 
+type Compile = (args: JsonValue, compile: CompilePart) => Expression;
+
 /** The operators that don't evaluate all of their arguments, or not against the data at hand. */
-const LAZY: ReadonlyMap<string, (args: JsonValue, compile: CompilePart) => Expression> = new Map([
+const LAZY: ReadonlyMap<string, Compile> = new Map<string, Compile>([
   ["if", compileIf],
   ["and", (args, compile) => compileUntil(args, compile, false)],
   ["or", (args, compile) => compileUntil(args, compile, true)],
   ["var", compileVariable],
   ["!", (args, compile) => compileTruth(args, compile, false)],
   ["!!", (args, compile) => compileTruth(args, compile, true)],
-  [
-    "reduce",
+  ["reduce", compileReduce],
+  ...Object.entries(COMPARISON).map(([operator, holds]): [string, Compile] => [
+    operator,
+    (args, compile) => compileComparison(args, compile, holds),
+  ]),
+  ...Object.entries(LOOPS).map(([operator, loop]): [string, Compile] => [
+    operator,
     (args, compile) => {
-      const [list = null, body = null, start] = listOf(args);
-      return reduction(compile(list), compile(body), start === undefined ? undefined : compile(start));
+      const [list = null, body = null] = listOf(args);
+      return loop(compile(list), compile(body));
     },
-  ],
-  ...Object.entries(LOOPS).map(
-    ([operator, loop]) =>
-      [
-        operator,
-        (args: JsonValue, compile: CompilePart) => {
-          const [list = null, body = null] = listOf(args);
-          return loop(compile(list), compile(body));
-        },
-      ] as const,
-  ),
+  ]),
 ]);
 
 function listOf(args: JsonValue): readonly JsonValue[] {
@@ -112,6 +109,30 @@ function compileUntil(args: JsonValue, compile: CompilePart, end: boolean): Expr
     }
     return value;
   };
+}
+
+/** Each argument is compared with the one before it, and what comes after one that doesn't hold is not evaluated. */
+function compileComparison(
+  args: JsonValue,
+  compile: CompilePart,
+  holds: (a: unknown, b: unknown) => boolean,
+): Expression {
+  const [first, ...others] = listOf(args).map(compile);
+  if (first === undefined || others.length === 0) return () => refuse();
+  return (data, scope) => {
+    let before = first(data, scope);
+    for (const other of others) {
+      const value = other(data, scope);
+      if (!holds(before, value)) return false;
+      before = value;
+    }
+    return true;
+  };
+}
+
+function compileReduce(args: JsonValue, compile: CompilePart): Expression {
+  const [list = null, body = null, start] = listOf(args);
+  return reduction(compile(list), compile(body), start === undefined ? undefined : compile(start));
 }
 
 function compileTruth(args: JsonValue, compile: CompilePart, wanted: boolean): Expression {

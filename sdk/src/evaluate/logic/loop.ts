@@ -5,16 +5,13 @@ import { isTruthy } from "./truthy.ts";
 /** The operators that run a piece of logic for each element of a list, which is then what its `var` reads. */
 export const LOOPS: Readonly<Record<string, (list: Expression, body: Expression) => Expression>> = {
   map: (list, body) => (data, scope) => items(list, data, scope).map((item) => body(step(scope, item), scope)),
-  filter: (list, body) => (data, scope) =>
-    items(list, data, scope).filter((item) => isTruthy(body(step(scope, item), scope))),
-  some: (list, body) => (data, scope) =>
-    items(list, data, scope).some((item) => isTruthy(body(step(scope, item), scope))),
-  none: (list, body) => (data, scope) =>
-    !items(list, data, scope).some((item) => isTruthy(body(step(scope, item), scope))),
-  // Of an empty list, nothing holds.
+  filter: (list, body) => (data, scope) => items(list, data, scope).filter((item) => holds(body, item, scope)),
+  // Of what is no list, as of an empty one, nothing holds for some element, and nothing for all.
+  some: (list, body) => (data, scope) => itemsIfAny(list, data, scope).some((item) => holds(body, item, scope)),
+  none: (list, body) => (data, scope) => !itemsIfAny(list, data, scope).some((item) => holds(body, item, scope)),
   all: (list, body) => (data, scope) => {
-    const found = items(list, data, scope);
-    return found.length > 0 && found.every((item) => isTruthy(body(step(scope, item), scope)));
+    const found = itemsIfAny(list, data, scope);
+    return found.length > 0 && found.every((item) => holds(body, item, scope));
   },
 };
 
@@ -34,6 +31,15 @@ function items(list: Expression, data: unknown, scope: Scope): readonly unknown[
   if (Array.isArray(found)) return found;
   if (found) throw INVALID_ARGUMENTS;
   return [];
+}
+
+function itemsIfAny(list: Expression, data: unknown, scope: Scope): readonly unknown[] {
+  const found = list(data, scope);
+  return Array.isArray(found) ? found : [];
+}
+
+function holds(body: Expression, item: unknown, scope: Scope): boolean {
+  return isTruthy(body(step(scope, item), scope));
 }
 
 function step(scope: Scope, data: unknown): unknown {

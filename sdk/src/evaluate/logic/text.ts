@@ -16,10 +16,11 @@ export const TEXT: Readonly<Record<string, Operation>> = {
     return text;
   },
   in: ([item, container]) => {
+    // Nothing is in nothing, not even the empty text in itself.
+    if (!container) return false;
     if (typeof container === "string") return container.includes(String(item));
     if (Array.isArray(container)) return container.includes(item);
-    if (container) throw INVALID_ARGUMENTS;
-    return false;
+    throw INVALID_ARGUMENTS;
   },
   substr: ([text, from, length]) => {
     if (typeof text !== "string") throw INVALID_ARGUMENTS;

@@ -9,6 +9,7 @@ import { CLAUSES_MAX, LOGIC_MAX_DEPTH, NAME_MAX_CHARS, VALUES_MAX } from "./boun
 import {
   addProblem,
   at,
+  isObject,
   type Parsing,
   parseBoolean,
   parseFields,
@@ -39,7 +40,8 @@ export function parseMatch(parsing: Parsing, path: string, value: unknown): Matc
 /** Takes a value for JsonLogic in flagd's dialect. */
 export function parseLogic(parsing: Parsing, path: string, value: unknown): JsonLogic | undefined {
   const logic = parseJson(parsing, path, value, LOGIC_MAX_DEPTH);
-  if (logic !== undefined) checkLogic(parsing, path, logic);
+  if (!isObject(logic)) return addProblem(parsing, path, "must be an object with an operator");
+  checkLogic(parsing, path, logic);
   return logic;
 }
 
