@@ -13,7 +13,7 @@ export default defineConfig({
       "test/auth/permission.test.ts",
       "test/change/hub.test.ts",
       "test/cli/pure/*.test.ts",
-      "test/compat/{envoy-status,selector}.test.ts",
+      "test/compat/{envoy-status,flagd-document,selector}.test.ts",
       "test/config.test.ts",
       "test/descriptor.test.ts",
       "test/errors.test.ts",

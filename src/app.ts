@@ -13,6 +13,7 @@ import { type ChangeRow, selectBound } from "./change/store.ts";
 import { formatPosition } from "./change/token.ts";
 import { envoyRpc } from "./compat/envoy-rpc.ts";
 import { flagdEvaluationV1, flagdEvaluationV2 } from "./compat/flagd-evaluation-rpc.ts";
+import { flagdSync } from "./compat/flagd-sync-rpc.ts";
 import { manifestRoute } from "./compat/manifest-rpc.ts";
 import { ofrepRoutes } from "./compat/ofrep-rpc.ts";
 import type { Config } from "./config.ts";
@@ -252,6 +253,7 @@ async function construct(
     flagRpc(flagRpcDeps),
     flagdEvaluationV1(flagdDeps),
     flagdEvaluationV2(flagdDeps),
+    flagdSync(flagdDeps),
     webhookRpc({ ...webhookDeps, ...find, allowPrivate: config.ALLOW_PRIVATE_ADDRESSES }),
   ];
   const chain = {

@@ -12,6 +12,7 @@ import { WebhookService } from "@tenantplane/sdk/gen/tenantplane/v1/webhook_pb";
 import { RateLimitService } from "../compat/gen/envoy/service/ratelimit/v3/rls_pb.ts";
 import { Service as EvaluationV1 } from "../compat/gen/flagd/evaluation/v1/evaluation_pb.ts";
 import { Service as EvaluationV2 } from "../compat/gen/flagd/evaluation/v2/evaluation_pb.ts";
+import { FlagSyncService } from "../compat/gen/flagd/sync/v1/sync_pb.ts";
 
 /** Every service of the public API. */
 export const SERVICES = [
@@ -28,7 +29,7 @@ export const SERVICES = [
 ] as const;
 
 /** The services that others have specified. */
-export const FOREIGN_SERVICES = [RateLimitService, EvaluationV1, EvaluationV2] as const;
+export const FOREIGN_SERVICES = [RateLimitService, EvaluationV1, EvaluationV2, FlagSyncService] as const;
 
 /** What this server serves; `startApp` refuses to start when one of them is not mounted. */
 export const ALL_SERVICES: readonly DescService[] = [...SERVICES, ...FOREIGN_SERVICES];
