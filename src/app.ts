@@ -227,6 +227,7 @@ async function construct(
   const asked = { ...quotaDeps, checks: knowAbsence(checks, { ...find, monotonic }) };
   const flagRpcDeps = {
     ...flagDeps,
+    findTenant: find.findTenant,
     ...watch,
     through: started.through,
     transfers: createTransfers(flags, token),

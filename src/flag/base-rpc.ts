@@ -1,5 +1,6 @@
 import type { Position } from "../change/store.ts";
 import type { Written } from "../mutation.ts";
+import type { FindTenant } from "../server/access.ts";
 import type { TenantTable } from "../tenant/table.ts";
 import type { FlagDeps } from "./base-service.ts";
 import type { FlagTable } from "./table.ts";
@@ -12,6 +13,8 @@ export interface FlagRpcDeps extends FlagDeps {
   readonly transfers: Transfers;
   readonly tenants: TenantTable;
   readonly usage: UsageCounter;
+  /** Finds a tenant in memory, or else in the database. */
+  readonly findTenant: FindTenant;
   /** Brings the node's memory up to now. */
   readonly refresh: () => Promise<void>;
   /** Every transaction below this id is in the node's memory. */

@@ -76,11 +76,16 @@ export function factsFor(deps: FlagRpcDeps, ctx: Ctx, tenantId: string, minRevis
 
 async function findFacts(deps: FlagRpcDeps, ctx: Ctx, tenantId: string, minRevision: string): Promise<TenantFacts> {
   await catchUp(deps, ctx, minRevision);
-  // A tenant that was made a moment ago on another node is found at the second look.
-  if (!newestFacts(deps, tenantId)) await deps.refresh();
-  const facts = newestFacts(deps, tenantId);
-  if (!facts) throw notFound("Tenant", tenantName(tenantId));
-  return facts;
+  // A tenant that was made a moment ago, here or on another node, is found at a second look: at once, or when the
+  // transactions that began before it are over.
+  for (let waitedMs = 0; ; waitedMs += CATCH_UP_MS) {
+    const facts = newestFacts(deps, tenantId);
+    if (facts) return facts;
+    await deps.refresh();
+    const isNew = waitedMs > 0 || newestFacts(deps, tenantId) || (await deps.findTenant(tenantId));
+    if (!isNew || waitedMs > NEW_TENANT_WAIT_MS) throw notFound("Tenant", tenantName(tenantId));
+    await sleep(Math.min(CATCH_UP_MS, remainingMs(deps.clock, ctx)), ctx.signal);
+  }
 }
 
 // The log may be held back by a long transaction; what stops a tenant does not wait for it.
@@ -95,6 +100,8 @@ function newestFacts(deps: FlagRpcDeps, tenantId: string): TenantFacts | undefin
 const BATCH_MAX = 1_000;
 /** A write is in the log as soon as those that began before it are over. */
 const CATCH_UP_MS = 5;
+/** Our own transactions are over sooner; for others nobody waits with a flag. */
+const NEW_TENANT_WAIT_MS = 1_000;
 
 async function catchUp(deps: FlagRpcDeps, ctx: Ctx, minRevision: string): Promise<void> {
   if (minRevision === "") return;

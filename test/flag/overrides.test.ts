@@ -94,7 +94,7 @@ describe("an override", () => {
       "PERMISSION_DENIED",
       "PERMISSION_DENIED",
     ]);
-    const logic = { serve: { serve: { case: "logic" as const, value: '"on"' } } };
+    const logic = { serve: { serve: { case: "logic" as const, value: '{"if":[true,"on"]}' } } };
     const name = "tenants/acme/flagOverrides/theirs";
     const tried = await refusal(acmeAdmin.flags.updateFlagOverride({ flagOverride: { name, ...logic } }));
     expect(tried.fields).toEqual(["flag_override.serve.logic"]);
