@@ -83,8 +83,10 @@ function decide(flag: CompiledFlag, scope: Scope): Evaluation {
   }
 }
 
-function notFound(key: string, metadata: Metadata): Evaluation {
-  return failure("FLAG_NOT_FOUND", `There is no flag "${key}"`, metadata);
+/** A caller without types may ask for anything, also for what has no text. */
+function notFound(key: unknown, metadata: Metadata): Evaluation {
+  const name = typeof key === "string" ? `"${key}"` : "whose key is no text";
+  return failure("FLAG_NOT_FOUND", `There is no flag ${name}`, metadata);
 }
 
 function invalidContext(flag: CompiledFlag): Evaluation {
