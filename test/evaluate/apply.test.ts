@@ -36,6 +36,18 @@ describe("a change", () => {
     expect(evaluator.apply({ flags: { put: [flagOf({ key: "aside" })] } }, "strict").changedFlags).toEqual(["aside"]);
   });
 
+  it("that ends a reference frees what it referred to", () => {
+    const evaluator = evaluatorWith({
+      flags: { put: [flagOf({ key: "parent" }), flagOf({ prerequisites: [{ flag: "parent", variants: ["red"] }] })] },
+    });
+    evaluator.apply({ flags: { put: [flagOf()] } }, "strict");
+    expect(evaluator.apply({ flags: { delete: ["parent"] } }, "strict")).toEqual({
+      applied: true,
+      problems: [],
+      changedFlags: ["parent"],
+    });
+  });
+
   it("of members by name costs their number: excluded, included, forgotten", () => {
     const evaluator = evaluatorWith({ flags: { put: [flagOf(inSegment("s"))] }, segments: { put: [{ key: "s" }] } });
     const variantsAfter = (changes: FlagChanges) => {

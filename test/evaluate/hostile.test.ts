@@ -208,6 +208,10 @@ describe("ramps", () => {
       SHARES,
       SHARES,
     ]);
+    const first = { targetingKey: "user-66789" };
+    expect(evaluator.explain("flag", first, ACME, NOW).bucket?.bucket).toBe(0);
+    expect(evaluator.evaluate("flag", first, ACME, NOW).variant).toBe("red");
+    expect(evaluator.evaluate("flag", first, ACME, NOW + 1_000).variant).toBe("green");
     const units = Array.from({ length: 10_000 }, (_, index) => ({ targetingKey: `user-${index}` }));
     const given = units.filter(
       (unit) => evaluator.evaluate("flag", unit, ACME, NOW + 1_000).variant === "green",

@@ -1,132 +1,12 @@
-import { type FlagDefinition, orDefault, SHARES, type TenantFacts } from "@tenantplane/sdk/evaluate";
+import { orDefault, SHARES } from "@tenantplane/sdk/evaluate";
 import { describe, expect, it } from "vitest";
+import { ALL, CONTEXT, EXPERIMENTS, LAYER_CASES, LAYER_NOW, PARENT, RULE } from "../support/flag-cases.ts";
 import { ACME, evaluatorWith, flagOf } from "../support/flag-set.ts";
 
-const NOW = Date.UTC(2026, 0, 1);
-const CONTEXT = { targetingKey: "user-1", country: "DE" };
-const RULE = {
-  id: "german",
-  match: { clauses: [{ attribute: "country", operator: "IN" as const, values: ["DE"] }] },
-  serve: { variant: "green" },
-};
-const PARENT = flagOf({ key: "parent" });
-const EXPERIMENTS = { key: "experiments", salt: "e", bucketing: 1 };
-const OVERRIDE = { tenant: "acme", flag: "flag", serve: { variant: "green" } };
-const SUSPENDED: TenantFacts = { ...ACME, state: "SUSPENDED" };
-/** Everything at once: each step wins over those after it. */
-const ALL: Partial<FlagDefinition> = {
-  prerequisites: [{ flag: "parent", variants: ["red"] }],
-  entitlement: { feature: "sso", otherwise: "green" },
-  group: { group: "experiments", from: 0, to: SHARES },
-  rules: [RULE],
-};
-
-interface Case {
-  readonly flag: Partial<FlagDefinition>;
-  readonly parent?: Partial<FlagDefinition>;
-  readonly override?: object;
-  readonly tenant?: TenantFacts | undefined;
-  readonly context?: Record<string, unknown>;
-  readonly gives: readonly (string | undefined)[];
-}
-
-const CASES: Readonly<Record<string, Case>> = {
-  "static: nothing could give another answer": { flag: {}, gives: ["red", "STATIC", "DEFAULT"] },
-  "no default: the caller's": { flag: { defaultServe: undefined } as never, gives: [undefined, "DEFAULT", "DEFAULT"] },
-  "disabled, above all": {
-    flag: { ...ALL, state: "DISABLED", killed: true },
-    tenant: SUSPENDED,
-    gives: [undefined, "DISABLED", "STATE"],
-  },
-  "killed: the off variant, override or not": {
-    flag: { ...ALL, killed: true },
-    override: OVERRIDE,
-    gives: ["blue", "DISABLED", "STATE"],
-  },
-  "a suspended tenant": { flag: ALL, override: OVERRIDE, tenant: SUSPENDED, gives: ["blue", "DISABLED", "TENANT"] },
-  "a suspended tenant and a static flag": { flag: {}, tenant: SUSPENDED, gives: ["blue", "DISABLED", "TENANT"] },
-  "an unmet prerequisite": {
-    flag: ALL,
-    parent: { defaultServe: { variant: "green" } },
-    override: OVERRIDE,
-    gives: ["blue", "TARGETING_MATCH", "PREREQUISITE"],
-  },
-  "a prerequisite that is off meets nothing": {
-    flag: ALL,
-    parent: { killed: true, offVariant: "red" },
-    gives: ["blue", "TARGETING_MATCH", "PREREQUISITE"],
-  },
-  "a prerequisite that is disabled meets nothing": {
-    flag: ALL,
-    parent: { state: "DISABLED" },
-    gives: ["blue", "TARGETING_MATCH", "PREREQUISITE"],
-  },
-  "an override, before entitlement and group": {
-    flag: { ...ALL, entitlement: { feature: "beta" } },
-    override: OVERRIDE,
-    gives: ["green", "TARGETING_MATCH", "OVERRIDE"],
-  },
-  "another tenant's override": {
-    flag: {},
-    override: { ...OVERRIDE, tenant: "globex" },
-    gives: ["red", "DEFAULT", "DEFAULT"],
-  },
-  "no entitlement": {
-    flag: { ...ALL, entitlement: { feature: "beta" } },
-    gives: ["blue", "TARGETING_MATCH", "ENTITLEMENT"],
-  },
-  "no entitlement, with a variant for that": {
-    flag: { ...ALL, entitlement: { feature: "beta", otherwise: "green" } },
-    gives: ["green", "TARGETING_MATCH", "ENTITLEMENT"],
-  },
-  "no tenant has no entitlement": { flag: ALL, tenant: undefined, gives: ["green", "TARGETING_MATCH", "ENTITLEMENT"] },
-  "outside of the group's range": {
-    flag: { ...ALL, group: { group: "experiments", from: 0, to: 1 } },
-    gives: ["blue", "TARGETING_MATCH", "GROUP"],
-  },
-  "a rule": { flag: ALL, gives: ["green", "TARGETING_MATCH", "RULE", "german"] },
-  "the default behind a rule": {
-    flag: ALL,
-    context: { ...CONTEXT, country: "FR" },
-    gives: ["red", "DEFAULT", "DEFAULT"],
-  },
-  "a split": {
-    flag: { rules: [{ id: "all", serve: { split: [{ variant: "green", weight: 1 }] } }] },
-    gives: ["green", "SPLIT", "RULE", "all"],
-  },
-  "a split of nobody": {
-    flag: { defaultServe: { split: [{ variant: "green", weight: 1 }] } },
-    context: {},
-    gives: [undefined, "ERROR", "ERROR"],
-  },
-  "a ramp that has not begun asks on": {
-    flag: { rules: [{ id: "ramp", serve: { ramp: { variant: "green", steps: [{ at: NOW, share: 0 }] } } }, RULE] },
-    gives: ["green", "TARGETING_MATCH", "RULE", "german"],
-  },
-  "a ramp with something for the others": {
-    flag: {
-      rules: [{ id: "ramp", serve: { ramp: { variant: "green", otherwise: "red", steps: [{ at: NOW, share: 0 }] } } }],
-    },
-    gives: ["red", "SPLIT", "RULE", "ramp"],
-  },
-  "logic that gives null asks on": {
-    flag: { rules: [{ id: "logic", serve: { logic: { var: "absent" } } }, RULE] },
-    gives: ["green", "TARGETING_MATCH", "RULE", "german"],
-  },
-  "logic that gives a name": {
-    flag: {
-      rules: [{ id: "logic", serve: { logic: { if: [{ "===": [{ var: "$tenant.plan" }, "pro"] }, "green"] } } }],
-    },
-    gives: ["green", "TARGETING_MATCH", "RULE", "logic"],
-  },
-  "no off variant: the caller's default": {
-    flag: { ...ALL, offVariant: undefined, entitlement: { feature: "beta" } } as never,
-    gives: [undefined, "DEFAULT", "ENTITLEMENT"],
-  },
-};
-
 describe("the steps of a decision, in order", () => {
-  for (const [title, { flag, parent = {}, override, context = CONTEXT, gives, ...rest }] of Object.entries(CASES)) {
+  for (const [title, { flag, parent = {}, override, context = CONTEXT, gives, ...rest }] of Object.entries(
+    LAYER_CASES,
+  )) {
     it(title, () => {
       const evaluator = evaluatorWith({
         flags: { put: [JSON.parse(JSON.stringify(flagOf(flag))), { ...PARENT, ...parent }] },
@@ -134,10 +14,10 @@ describe("the steps of a decision, in order", () => {
         ...(override === undefined ? {} : { overrides: { put: [override] } }),
       });
       const tenant = "tenant" in rest ? rest.tenant : ACME;
-      const { variant, reason, layer, ruleId } = evaluator.evaluate("flag", context, tenant, NOW);
+      const { variant, reason, layer, ruleId } = evaluator.evaluate("flag", context, tenant, LAYER_NOW);
       expect([variant, reason, layer, ruleId]).toEqual([...gives, undefined].slice(0, 4));
-      expect(evaluator.explain("flag", context, tenant, NOW).evaluation).toEqual(
-        evaluator.evaluate("flag", context, tenant, NOW),
+      expect(evaluator.explain("flag", context, tenant, LAYER_NOW).evaluation).toEqual(
+        evaluator.evaluate("flag", context, tenant, LAYER_NOW),
       );
     });
   }
@@ -151,16 +31,16 @@ describe("results", () => {
       },
       metadata: { set: "x", owner: "set" },
     });
-    const result = evaluator.evaluate("flag", {}, ACME, NOW);
+    const result = evaluator.evaluate("flag", {}, ACME, LAYER_NOW);
     expect(result.flagMetadata).toEqual({ set: "x", owner: "a" });
-    expect(evaluator.evaluate("flag", {}, ACME, NOW)).toBe(result);
+    expect(evaluator.evaluate("flag", {}, ACME, LAYER_NOW)).toBe(result);
     expect(() => Object.assign(result, { value: 1 })).toThrow(TypeError);
     expect(() => ((result.value as unknown as { list: number[] }).list[0] = 2)).toThrow(TypeError);
   });
 
   it("take the caller's default, and refuse another type", () => {
     const evaluator = evaluatorWith({ flags: { put: [flagOf(), flagOf({ key: "none", state: "DISABLED" })] } });
-    const of = (key: string) => evaluator.evaluate(key, {}, ACME, NOW);
+    const of = (key: string) => evaluator.evaluate(key, {}, ACME, LAYER_NOW);
     expect(orDefault(of("flag"), "mine")).toMatchObject({ value: "#f00", reason: "STATIC" });
     expect(orDefault(of("flag"), 5)).toMatchObject({
       value: 5,
@@ -195,8 +75,8 @@ describe("explanations", () => {
                   ramp: {
                     variant: "green",
                     steps: [
-                      { at: NOW, share: 0 },
-                      { at: NOW + 10_000, share: SHARES },
+                      { at: LAYER_NOW, share: 0 },
+                      { at: LAYER_NOW + 10_000, share: SHARES },
                     ],
                   },
                 },
@@ -217,7 +97,7 @@ describe("explanations", () => {
       },
       groups: { put: [EXPERIMENTS] },
     });
-    const explanation = evaluator.explain("flag", CONTEXT, ACME, NOW);
+    const explanation = evaluator.explain("flag", CONTEXT, ACME, LAYER_NOW);
     expect(explanation).toMatchObject({
       evaluation: { reason: "SPLIT", ruleId: "half" },
       prerequisites: [{ flag: "parent", variant: "red", met: true, because: { evaluation: { layer: "DEFAULT" } } }],
@@ -232,7 +112,7 @@ describe("explanations", () => {
     });
     const variants = ["red", "green"];
     expect(explanation.evaluation.variant).toBe(variants[explanation.bucket?.bucket ?? 2]);
-    expect(evaluator.explain("flag", CONTEXT, ACME, NOW + 10_000)).toMatchObject({
+    expect(evaluator.explain("flag", CONTEXT, ACME, LAYER_NOW + 10_000)).toMatchObject({
       evaluation: { variant: "green", ruleId: "ramp" },
       bucket: { of: SHARES, share: SHARES },
     });
