@@ -377,6 +377,8 @@ const FLUSH_USAGE_MS = 10_000;
 const LOAD_BATCH = 2_000;
 /** The lock on its database that a node without Redis holds alone, and nodes with Redis share. */
 const SINGLE_NODE_LOCK = 7_315_002;
+/** The lock under which a new database gets its first admin key. */
+const FIRST_KEY_LOCK = 7_315_003;
 
 function once(stop: () => Promise<void>): () => Promise<void> {
   let done: Promise<void> | undefined;
@@ -532,6 +534,22 @@ function recordDenial(
 }
 
 async function createFirstKey(
+  deps: Parameters<typeof createApiKey>[0],
+  sql: Sql,
+  keep: ((secret: string) => void) | undefined,
+): Promise<string | undefined> {
+  // Of nodes that start together on a new database one makes the key, and the others see it.
+  const turn = await sql.reserve();
+  try {
+    await turn`select pg_advisory_lock(${FIRST_KEY_LOCK})`;
+    return await createMissingKey(deps, sql, keep);
+  } finally {
+    await turn`select pg_advisory_unlock(${FIRST_KEY_LOCK})`;
+    turn.release();
+  }
+}
+
+async function createMissingKey(
   deps: Parameters<typeof createApiKey>[0],
   sql: Sql,
   keep: ((secret: string) => void) | undefined,

@@ -43,7 +43,10 @@ export function every(ms: number, task: () => Promise<void>, onError: (error: un
   let stopped = false;
   let timer: NodeJS.Timeout;
   const run = async () => {
-    await task().catch(onError);
+    // A run that the stop has overtaken fails because of it: nobody need hear of that.
+    await task().catch((error: unknown) => {
+      if (!stopped) onError(error);
+    });
     if (!stopped) timer = setTimeout(run, ms);
   };
   timer = setTimeout(run, ms);
