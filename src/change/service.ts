@@ -47,6 +47,7 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
   let readAt = deps.monotonic();
   let reading: Promise<void> | undefined;
   let again = false;
+  let stopped = false;
   const readOnce = async () => {
     for (let more = true; more; ) {
       const result = await readChanges(deps.sql, position, READ_LIMIT);
@@ -83,12 +84,18 @@ export function startFeed(deps: FeedDeps, start: Position): Feed {
   };
   const stopPolling = every(deps.pollMs, read, deps.onError);
   return {
-    nudge: () => void read().catch(deps.onError),
+    nudge() {
+      if (stopped) return;
+      void read().catch((error: unknown) => {
+        if (!stopped) deps.onError(error);
+      });
+    },
     refresh: read,
     through: () => through,
     position: () => position,
     ageMs: () => deps.monotonic() - readAt,
     async stop() {
+      stopped = true;
       stopPolling();
       await reading?.catch(() => {});
     },
