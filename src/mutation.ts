@@ -20,7 +20,7 @@ export interface MutationDeps {
 export interface Mutation {
   readonly tx: Tx;
   readonly now: number;
-  /** Sends a statement whose answer nobody waits for now. All are awaited before the commit; one that fails, fails the write. */
+  /** Sends a statement without waiting for its answer. All are awaited before the commit; one that fails, fails the write. */
   send(statement: Promise<unknown>): void;
   /** Sends the audit row and the change row of one resource; every write calls it for each resource it changes. */
   record<T extends object>(change: Recorded<T>): void;

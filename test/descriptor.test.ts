@@ -48,7 +48,7 @@ describe("the protos", () => {
       excuse: Object.keys(EXCEPTIONS).find((name) => covers(name, `${finding.rule} ${finding.subject}`)),
     }));
     const wrong = found.filter(({ excuse }) => excuse === undefined);
-    expect(wrong.map(({ rule, subject, todo }) => `${subject}: ${todo} [${rule}]`)).toEqual([]);
+    expect(wrong.map(({ rule, subject, remedy }) => `${subject}: ${remedy} [${rule}]`)).toEqual([]);
     const idle = Object.keys(EXCEPTIONS).filter((name) => !found.some(({ excuse }) => excuse === name));
     expect(idle, "these exceptions excuse nothing any more: take them out").toEqual([]);
   });
@@ -81,7 +81,7 @@ describe("the rules", () => {
     const image = buildImage(join(folder, "bad"));
     const service = createFileRegistry(image).getService("tenantplane.v1.BadService");
     const found = checkServices(service ? [service] : [], commentsOf(image));
-    const lines = found.map(({ rule, subject, todo }) => `[${rule}] ${subject}: ${todo}\n`).sort();
+    const lines = found.map(({ rule, subject, remedy }) => `[${rule}] ${subject}: ${remedy}\n`).sort();
     golden("descriptor-rules.txt", lines.join(""));
   });
 });

@@ -198,7 +198,7 @@ describe("row level security", () => {
       tenant_user: [1, 1],
       transition: [1, 1],
       usage_bucket: [1, 1],
-      usage_cursor: [0, 0],
+      usage_cursor: [8, 8],
       usage_dirty: [0, 0],
       usage_event: [1, 1],
       usage_group: [1, 1],

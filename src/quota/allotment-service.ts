@@ -1,4 +1,4 @@
-import { createBatcher } from "../platform/batch.ts";
+import { createBatcher } from "../platform/batcher.ts";
 import { type Clock, sleep } from "../platform/clock.ts";
 import { PLATFORM_SCOPE, type Sql, type Tx, writeAs } from "../platform/postgres.ts";
 import type { Account, AccountHolder } from "./account.ts";
@@ -47,7 +47,7 @@ const BATCH_MAX = 200;
 const UNDER_WAY_MAX = 2;
 /** Every tenant of a large platform after a loss of Redis; beyond it the limits' policies decide. */
 const WAITING_MAX = 20_000;
-const LIMITS = { itemsMax: BATCH_MAX, underWayMax: UNDER_WAY_MAX, waitingMax: WAITING_MAX };
+const LIMITS = { sizeMax: BATCH_MAX, underWayMax: UNDER_WAY_MAX, waitingMax: WAITING_MAX };
 /** A transaction that takes longer helps nobody who waits for it. */
 const TIMEOUT_MS = 2_000;
 

@@ -71,7 +71,7 @@ export async function lockKnownEpochs(sql: Queryable, limit: number, timing: { m
   }));
 }
 
-/** Writes what settled epochs count for now. */
+/** Writes what epochs count for once they are settled. */
 export async function updatePastEpochs(
   sql: Queryable,
   epochs: readonly (CountKey & { past: PastEpoch })[],

@@ -1,5 +1,5 @@
 import { DomainError } from "../errors.ts";
-import { createBatcher } from "../platform/batch.ts";
+import { createBatcher } from "../platform/batcher.ts";
 import { PLATFORM_SCOPE, type Sql, type Tx, writeAs } from "../platform/postgres.ts";
 import { addAdmissions } from "./ledger-store.ts";
 import { expireReservation, type ReservationRow, type Resolution } from "./reservation.ts";
@@ -50,7 +50,7 @@ export function createReservationBook(sql: Sql): ReservationBook {
   const batch = <T, R>(run: (tx: Tx, items: readonly T[]) => Promise<readonly R[]>) =>
     createBatcher<T, R>({
       run: (items) => transact((tx) => run(tx, items)),
-      itemsMax: BATCH_MAX,
+      sizeMax: BATCH_MAX,
       underWayMax: UNDER_WAY_MAX,
       waitingMax: WAITING_MAX,
     });

@@ -1,7 +1,7 @@
 import { type Ctx, rowScope } from "../context.ts";
 import { notFound } from "../errors.ts";
 import { type MutationDeps, read } from "../mutation.ts";
-import { createBatcher } from "../platform/batcher.ts";
+import { createBatchReader } from "../platform/batcher.ts";
 import { PLATFORM_SCOPE, readAs, type Sql } from "../platform/postgres.ts";
 import { requireTenant } from "./service.ts";
 import { selectTenantsById } from "./store.ts";
@@ -14,12 +14,14 @@ export interface TenantReadDeps extends Pick<MutationDeps, "sql" | "clock"> {
 
 /** Makes `readTenant`: callers at the same time share one transaction. */
 export function createTenantReader(sql: Sql): TenantReadDeps["readTenant"] {
-  return createBatcher(async (tenantIds) => {
+  return createBatchReader(READS, async (tenantIds) => {
     const rows = await readAs(sql, PLATFORM_SCOPE, READ_TIMEOUT_MS, (tx) => selectTenantsById(tx, tenantIds));
     return new Map(rows.map((row) => [row.tenantId, row]));
   });
 }
 
+/** Five hundred are found about as fast as one. What waits longer than ten thousand reads take has been given up by its callers. */
+const READS = { sizeMax: 500, underWayMax: 2, waitingMax: 10_000 };
 /** No one call's deadline can end what several wait for; a database this slow is as good as away. */
 const READ_TIMEOUT_MS = 10_000;
 

@@ -1,5 +1,5 @@
 import type { Json, Queryable } from "../platform/postgres.ts";
-import { eraOf, SHARDS, shardOf, type UsageEvent } from "./event.ts";
+import { eraOf, shardOf, type UsageEvent } from "./event.ts";
 
 /** An event with the key that its source and id give. */
 export interface KeyedEvent extends UsageEvent {
@@ -107,18 +107,16 @@ export async function selectToFold(
   return rows.map((row) => ({ ...row, xid: BigInt(row.xid) }));
 }
 
-/** Moves a shard's cursor on. Its watermark is the receipt of the oldest event behind it, or else `now`. */
-export async function moveFoldCursor(sql: Queryable, shard: number, to: FoldCursor, now: number): Promise<void> {
-  await sql`update usage_cursor set xid = ${String(to.xid)}::xid8, seq = ${to.seq}, watermark = coalesce(
-      (select min(received_at) from usage_event
-       where shard = ${shard} and (xid, seq) > (${String(to.xid)}::xid8, ${to.seq}::bigint)), ${now})
-    where shard = ${shard}`;
+/** Moves a shard's cursor on. */
+export async function moveFoldCursor(sql: Queryable, shard: number, to: FoldCursor): Promise<void> {
+  await sql`update usage_cursor set xid = ${String(to.xid)}::xid8, seq = ${to.seq} where shard = ${shard}`;
 }
 
-/** Up to when everything is folded, over all shards. */
-export async function selectWatermark(sql: Queryable): Promise<number> {
-  const [row] = await sql<{ watermark: number }[]>`select min(watermark) as watermark from usage_cursor`;
-  return row?.watermark ?? 0;
+/** Up to when everything is folded: the receipt of the oldest event that is not, or else `now`. */
+export async function selectWatermark(sql: Queryable, now: number): Promise<number> {
+  const [row] = await sql<{ at: number | null }[]>`select min(e.received_at) as at
+    from usage_cursor c join usage_event e on e.shard = c.shard and (e.xid, e.seq) > (c.xid, c.seq)`;
+  return row?.at ?? now;
 }
 
 /** The shards that have events which are not folded yet. */
@@ -154,6 +152,3 @@ export function selectFolded(
       and e.voided_at is null and (e.xid, e.seq) <= (c.xid, c.seq)
     order by e.at, e.seq`;
 }
-
-/** The shards there are. */
-export const ALL_SHARDS: readonly number[] = Array.from({ length: SHARDS }, (_, shard) => shard);

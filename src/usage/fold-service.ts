@@ -59,12 +59,11 @@ export function foldShard(deps: FoldDeps, shard: number): Promise<boolean> {
   return writeAs(deps.sql, PLATFORM_SCOPE, STEP_TIMEOUT_MS, async (tx) => {
     const cursor = await lockFoldCursor(tx, shard);
     if (!cursor) return false;
-    const now = deps.clock.now();
     const events = await selectToFold(tx, shard, cursor, FOLD_LIMIT);
     const counting = events.filter(({ voidedAt }) => voidedAt === null);
     await count(deps, tx, await countingMeters(tx), counting);
     const last = events.at(-1);
-    await moveFoldCursor(tx, shard, last ?? cursor, now);
+    if (last) await moveFoldCursor(tx, shard, last);
     return events.length === FOLD_LIMIT;
   });
 }

@@ -1,6 +1,6 @@
-import { DomainError } from "../errors.ts";
 import type { MutationDeps } from "../mutation.ts";
 import { databaseError } from "../mutation.ts";
+import { createBatcher } from "../platform/batcher.ts";
 import { PLATFORM_SCOPE, writeAs } from "../platform/postgres.ts";
 import type { EventOutcome, UsageEvent } from "./event.ts";
 import { beginEras, insertEvents, type KeyedEvent, lockTenants } from "./event-store.ts";
@@ -20,74 +20,31 @@ export interface Ingest {
 
 /** Events of one transaction: more of them make it no cheaper for each. */
 const TRANSACTION_MAX = 5_000;
-/** Events that wait for one: some megabytes, and a second's work. Past it, callers are told to come again. */
+/** Events that wait for one: some megabytes, and a second's work. */
 const WAITING_MAX = 50_000;
 /** Transactions side by side: the disk is waited for while others are made ready. */
 const LANES = 2;
 /** A transaction of events takes some tens of milliseconds. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
-/** What a caller is told to wait when there is too much to do. */
-const RETRY_AFTER_MS = 500;
-
-interface Waiting {
-  readonly events: readonly UsageEvent[];
-  readonly resolve: (outcomes: EventOutcome[]) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** Calls of one moment share a transaction: under load it fills by itself while the one before is written. */
 export function createIngest(deps: IngestDeps): Ingest {
-  const queue: Waiting[] = [];
-  let waiting = 0;
-  let lanes = 0;
-  const drain = async () => {
-    lanes += 1;
-    // What else is called in this turn comes along.
-    await Promise.resolve();
-    for (let batch = takeBatch(queue); batch.length > 0; batch = takeBatch(queue)) {
-      const events = batch.flatMap((item) => item.events);
-      await store(deps, events).then(
-        (outcomes) => settle(batch, outcomes),
-        (error: unknown) => {
-          for (const { reject } of batch) reject(databaseError(error));
-        },
-      );
-      waiting -= events.length;
-    }
-    lanes -= 1;
-  };
-  return {
-    add(events) {
-      if (waiting + events.length > WAITING_MAX) {
-        const message = "too many events are waiting to be written; send them again a little later";
-        return Promise.reject(new DomainError("OVERLOADED", message, {}, { retryAfterMs: RETRY_AFTER_MS }));
-      }
-      waiting += events.length;
-      return new Promise((resolve, reject) => {
-        queue.push({ events, resolve, reject });
-        if (lanes < LANES) void drain();
+  return createBatcher<readonly UsageEvent[], EventOutcome[]>({
+    async run(calls) {
+      const outcomes = await store(deps, calls.flat()).catch((error: unknown) => {
+        throw databaseError(error);
+      });
+      let from = 0;
+      return calls.map(({ length }) => {
+        from += length;
+        return outcomes.slice(from - length, from);
       });
     },
-  };
-}
-
-function takeBatch(queue: Waiting[]): Waiting[] {
-  let events = 0;
-  let calls = 0;
-  for (const item of queue) {
-    events += item.events.length;
-    if (calls > 0 && events > TRANSACTION_MAX) break;
-    calls += 1;
-  }
-  return queue.splice(0, calls);
-}
-
-function settle(batch: readonly Waiting[], outcomes: readonly EventOutcome[]): void {
-  let from = 0;
-  for (const { events, resolve } of batch) {
-    resolve(outcomes.slice(from, from + events.length));
-    from += events.length;
-  }
+    sizeOf: ({ length }) => length,
+    sizeMax: TRANSACTION_MAX,
+    underWayMax: LANES,
+    waitingMax: WAITING_MAX,
+  });
 }
 
 async function store(deps: IngestDeps, events: readonly UsageEvent[]): Promise<EventOutcome[]> {

@@ -59,7 +59,7 @@ export function queryUsage(
     if (rows.length > ROWS_MAX) {
       throw invalidField("window", `the answer has more than ${ROWS_MAX} rows: ask for less, or for longer windows`);
     }
-    return { rows: topGroups(rows, question.top), watermarkAt: await selectWatermark(tx) };
+    return { rows: topGroups(rows, question.top), watermarkAt: await selectWatermark(tx, deps.clock.now()) };
   });
 }
 
@@ -89,7 +89,7 @@ export function verifyUsage(
       ),
     );
     const found = differences(eventSource.aggregation, await selectMinutes(tx, span), counted);
-    return { differences: found, eventCount: events.length, watermarkAt: await selectWatermark(tx) };
+    return { differences: found, eventCount: events.length, watermarkAt: await selectWatermark(tx, deps.clock.now()) };
   });
 }
 

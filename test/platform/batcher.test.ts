@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { createBatcher } from "../../src/platform/batcher.ts";
+import { createBatcher, createBatchReader } from "../../src/platform/batcher.ts";
 
 /** A reader whose batches are answered when the test says so. */
 function start() {
   const batches: { keys: readonly string[]; answer(): void; fail(error: Error): void }[] = [];
-  const read = createBatcher<string, string>((keys) => {
+  const read = createBatchReader<string, string>({ sizeMax: 500, underWayMax: 2, waitingMax: 1_000 }, (keys) => {
     const { promise, resolve, reject } = Promise.withResolvers<Map<string, string>>();
     const number = batches.length + 1;
     const found = new Map(keys.filter((key) => key !== "missing").map((key) => [key, `${key} in ${number}`]));
@@ -72,5 +72,34 @@ describe("a batcher", () => {
     await turn();
     batches[1]?.answer();
     expect(await next).toBe("c in 2");
+  });
+
+  it("refuses what would wait behind too much, and says when to come again", async () => {
+    const { batches, read, turn } = start();
+    const taken = Array.from({ length: 1_000 }, (_, n) => read(String(n)));
+    await expect(read("too many")).rejects.toMatchObject({ reason: "OVERLOADED", details: { retryAfterMs: 500 } });
+    await turn();
+    await turn();
+    for (const batch of batches) batch.answer();
+    await Promise.all(taken);
+  });
+
+  it("counts items by their size; one that is larger than a batch has one to itself", async () => {
+    const batches: (readonly number[])[] = [];
+    const batcher = createBatcher<number, number>({
+      run: async (items) => {
+        batches.push(items);
+        return items.map((item) => item * 2);
+      },
+      sizeOf: (item) => item,
+      sizeMax: 10,
+      underWayMax: 1,
+      waitingMax: 100,
+    });
+    const results = await Promise.all([4, 5, 3, 25, 1].map((item) => batcher.add(item)));
+    expect([results, batches]).toEqual([
+      [8, 10, 6, 50, 2],
+      [[4, 5], [3], [25], [1]],
+    ]);
   });
 });

@@ -40,11 +40,11 @@ describe("an allotment", () => {
       { maxLength: 40 },
     );
     fc.assert(
-      fc.property(steps, fc.nat({ max: 200 }), (todo, cap) => {
+      fc.property(steps, fc.nat({ max: 200 }), (taken, cap) => {
         let [row, epoch] = [emptyAllotment(0, 1), 1];
         const past: { past: PastEpoch; spent: bigint }[] = [];
         let spentBefore = 0n;
-        for (const { needed, ahead, loses, share } of todo) {
+        for (const { needed, ahead, loses, share } of taken) {
           if (loses) epoch += 1;
           const before = row;
           const given = give(row, want(needed, ahead, cap, epoch), 0n);

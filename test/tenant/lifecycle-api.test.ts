@@ -1,8 +1,10 @@
 import { Suspension_Reason, Tenant_State } from "@tenantplane/sdk/gen/tenantplane/v1/tenant_pb";
+import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ALLOWED, TENANT_STATES, TENANT_VERBS, type TenantState, type TenantVerb } from "../../src/tenant/lifecycle.ts";
 import { type Clients, createDatabase, createFakeClock, startTestApp, type TestApp } from "../support/app.ts";
 import { refusal } from "../support/errors.ts";
+import { until } from "../support/until.ts";
 
 function stateName(state: number | undefined): string | undefined {
   return Object.entries(Tenant_State).find(([, value]) => value === state)?.[0];
@@ -145,6 +147,30 @@ describe("suspensions, undelete and purge", () => {
       Tenant_State.DELETED,
       "RESOURCE_NOT_FOUND",
     ]);
+  });
+
+  it("purges nothing that is held in the moment between its choice and its turn", async () => {
+    const { tenants } = app.admin;
+    const name = await tenantIn("ACTIVE");
+    await tenants.deleteTenant({ name, retention: { seconds: 0n, nanos: 0 } });
+    const sql = postgres(database.url, { max: 2, onnotice: () => {} });
+    const purge = Promise.withResolvers<void>();
+    await sql.begin(async (tx) => {
+      // The tenant's turn: whoever would write it waits.
+      await tx`select pg_advisory_xact_lock(1, hashtext(${name}))`;
+      app.tick().then(purge.resolve, purge.reject);
+      await until(async () => {
+        const [row] = await sql`select count(*)::int as n from pg_locks
+          where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`;
+        return Number(row?.n) > 0;
+      });
+      await tx`update tenant set legal_holds = '[{"holdId":"case","reason":"","actor":"","placedAt":0}]'
+        where tenant_id = ${name.slice("tenants/".length)}`;
+    });
+    await purge.promise;
+    await sql.end();
+    expect((await tenants.getTenant({ name })).tenant?.state).toBe(Tenant_State.DELETED);
+    await tenants.releaseLegalHold({ name, holdId: "case" });
   });
 
   it("keeps the history of transitions, newest first", async () => {

@@ -317,10 +317,41 @@ describe("who may", () => {
     expect((await refusal(member.of(UsageService).reportUsage({ events: [event(mine, START, {})] }))).reason).toBe(
       "PERMISSION_DENIED",
     );
+    const verified = await member.of(UsageService).verifyUsage({ parent: mine, meter: "meters/bytes", ...times });
+    expect([verified.differences, verified.eventCount]).toEqual([[], 1n]);
     const correction = { parent: mine, source: "test", id: "x" };
     expect((await refusal(partner.of(UsageService).voidUsageEvent(correction))).reason).toBe("PERMISSION_DENIED");
     const { results } = await service.of(UsageService).reportUsage({ events: [event(other, START, {})] });
     expect(results.map(({ outcome }) => outcome)).toEqual([Outcome.ACCEPTED]);
+  });
+});
+
+describe("the watermark", () => {
+  it("is now when all is folded, and the receipt of the oldest event that is not, for every caller", async () => {
+    const name = await tenant();
+    const key = { displayName: "k", role: "tenant.viewer", scope: name };
+    const member = app.clients((await app.admin.access.createApiKey({ apiKey: key })).secret);
+    const times = { startTime: timestampFromMs(START - DAY_MS), endTime: timestampFromMs(START) };
+    const watermarks = () =>
+      Promise.all(
+        [app.admin, member].map(async (clients) => {
+          const answer = await clients.of(UsageService).queryUsage({ meter: "meters/bytes", scope: name, ...times });
+          return answer.watermarkTime ? timestampMs(answer.watermarkTime) : 0;
+        }),
+      );
+    await folded();
+    expect(await watermarks()).toEqual([clock.now(), clock.now()]);
+    const receivedAt = clock.now();
+    await sql.begin(async (tx) => {
+      // Nobody folds while it is held.
+      await tx`select from usage_cursor for update`;
+      await report([event(name, START - 1, { size: { bytes: 1 } })]);
+      clock.advance(1_000);
+      expect(await watermarks()).toEqual([receivedAt, receivedAt]);
+    });
+    await folded();
+    expect(await watermarks()).toEqual([clock.now(), clock.now()]);
+    clock.advance(-1_000);
   });
 });
 

@@ -29,6 +29,6 @@ Each line is ok, warn, fail or skip (not checked); the exit code is 1 when one i
 const CHECK_WIDTH = 20;
 
 function line({ check, status, detail, advice }: Finding): string {
-  const todo = advice === undefined ? "" : `\n${" ".repeat(6 + CHECK_WIDTH)}-> ${advice}`;
-  return `${status.padEnd(6)}${check.padEnd(CHECK_WIDTH)}${printable(detail)}${todo}\n`;
+  const hint = advice === undefined ? "" : `\n${" ".repeat(6 + CHECK_WIDTH)}-> ${advice}`;
+  return `${status.padEnd(6)}${check.padEnd(CHECK_WIDTH)}${printable(detail)}${hint}\n`;
 }

@@ -79,11 +79,11 @@ describe("GCRA", () => {
       { maxLength: 30 },
     );
     fc.assert(
-      fc.property(rates, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), steps, (rate, limit, todo) => {
+      fc.property(rates, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), steps, (rate, limit, asked) => {
         let [now, state] = [0, EMPTY];
         // The level, times the window: what leaks in a millisecond is then a whole number.
         let exact = 0n;
-        for (const { waitMs, cost } of todo) {
+        for (const { waitMs, cost } of asked) {
           now += waitMs;
           exact -= BigInt(rate.amount) * BigInt(waitMs);
           if (exact < 0n) exact = 0n;

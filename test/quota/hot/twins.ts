@@ -18,13 +18,13 @@ import { type Ask, type AskRun, batchOf } from "./batch.ts";
 /** Does the same random things to both twins at the same times, and compares every answer. SEED=<number> repeats a run. */
 export async function compareTwins(client: Redis): Promise<void> {
   const seed = process.env.SEED ? { seed: Number(process.env.SEED) } : {};
-  const property = fc.asyncProperty(fc.array(steps, { maxLength: 60, size: "max" }), async (todo) => {
+  const property = fc.asyncProperty(fc.array(steps, { maxLength: 60, size: "max" }), async (acts) => {
     let now = 1_700_000_000_000;
     const redis = createRedisState(client, { now: () => now });
     const memory = createMemoryState({ now: () => now, fence: "memory" });
     const rootUid = crypto.randomUUID();
     const holders = [0, 1, 2].map((): HotHolder => ({ uid: crypto.randomUUID(), rootUid }));
-    for (const { waitMs, act } of todo) {
+    for (const { waitMs, act } of acts) {
       now += waitMs;
       const [inRedis, inMemory] = [await perform(redis, holders, act), await perform(memory, holders, act)];
       expect(inRedis).toEqual(inMemory);

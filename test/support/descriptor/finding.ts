@@ -6,12 +6,12 @@ export interface Finding {
   readonly rule: string;
   /** "TenantService.GetTenant" or "Tenant.create_time". */
   readonly subject: string;
-  readonly todo: string;
+  readonly remedy: string;
 }
 
 /** A finding for each rule that does not hold; `holds` may be anything true or false. */
-export function findings(subject: string, rules: readonly [rule: string, holds: unknown, todo: string][]): Finding[] {
-  return rules.filter(([, holds]) => !holds).map(([rule, , todo]) => ({ rule, subject, todo }));
+export function findings(subject: string, rules: readonly [rule: string, holds: unknown, remedy: string][]): Finding[] {
+  return rules.filter(([, holds]) => !holds).map(([rule, , remedy]) => ({ rule, subject, remedy }));
 }
 
 export function fieldOf(message: DescMessage | undefined, name: string): DescField | undefined {
