@@ -2,23 +2,11 @@ import { DomainError } from "../errors.ts";
 import type { AccountHolder, Accounts } from "./account.ts";
 import type { Allotments } from "./allotment-service.ts";
 import type { Breaker } from "./breaker.ts";
-import type { Answer, Asker, Ref, Ticket } from "./gather.ts";
+import type { Answer, Question, Ticket } from "./gather.ts";
 import { MODE, type Mode } from "./hot/state.ts";
 import type { Lanes } from "./lane-service.ts";
-import type { Part } from "./prepare.ts";
 import { isCounter, type Judged, judge, type Seen, see } from "./seen.ts";
 import { foresee, lackOf } from "./want.ts";
-
-/** Something to decide, of one tenant. */
-export interface Question {
-  readonly rootUid: string;
-  readonly mode: Mode;
-  readonly parts: readonly Part[];
-  /** Of HOLD, RESOLVE and RELEASE: what each part refers to. */
-  readonly refs?: readonly Ref[];
-  readonly answer?: Asker | undefined;
-  readonly reservationId?: string;
-}
 
 /** What became of a question. */
 export type Verdict = Decided | Unavailable | { readonly status: "MOVED" };

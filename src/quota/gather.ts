@@ -14,8 +14,8 @@ import {
 } from "./hot/state.ts";
 import type { Part } from "./prepare.ts";
 
-/** Something to ask the hot state. */
-export interface Ticket {
+/** Something to decide, of one tenant. */
+export interface Question {
   readonly rootUid: string;
   readonly mode: Mode;
   readonly parts: readonly Part[];
@@ -23,6 +23,10 @@ export interface Ticket {
   readonly refs?: readonly Ref[];
   readonly answer?: Asker | undefined;
   readonly reservationId?: string;
+}
+
+/** A question on its way to the hot state. */
+export interface Ticket extends Question {
   /** When an answer is of no use any more. */
   deadline: number;
   answered(answer: Answer): void;
